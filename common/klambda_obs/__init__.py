@@ -1,0 +1,1 @@
+"""How the parts are observed: structured logs, metrics, health endpoints."""

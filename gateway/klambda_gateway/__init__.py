@@ -1,0 +1,1 @@
+"""The gateway: AWS's Lambda API, Invoke, routing to instances, scaling."""

@@ -1,0 +1,1 @@
+"""The operator: Function, Version and Alias objects become Deployments and honest status."""

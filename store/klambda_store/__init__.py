@@ -1,0 +1,1 @@
+"""The store: blobs by digest on a volume, behind internal HTTP."""
