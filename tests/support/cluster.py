@@ -1,0 +1,225 @@
+"""The running cluster as the end-to-end tests see it: kubectl, the aws CLI, boto3 and processes.
+
+Everything is taken from `.klambda/env`, the file that `make up` writes for its users.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.config
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ENVIRONMENT_FILE = REPOSITORY / ".klambda" / "env"
+ROLE = "arn:aws:iam::000000000000:role/klambda-e2e"
+CONTROL_PLANE = "klambda"
+POLL = 0.1
+
+
+class ClusterDown(Exception):
+    """There is no cluster to test against; the text says how to get one."""
+
+
+def environment() -> dict[str, str]:
+    """Return the variables of a shell that has sourced `.klambda/env`."""
+    if not ENVIRONMENT_FILE.exists():
+        raise ClusterDown(f"{ENVIRONMENT_FILE} is missing: run `make up` first")
+    script = f"set -a; . {ENVIRONMENT_FILE}; env -0"
+    found = subprocess.run(["bash", "-c", script], check=True, capture_output=True).stdout
+    pairs = (item.partition("=") for item in found.decode().split("\0") if item)
+    return {name: value for name, _, value in pairs}
+
+
+def zip_of(files: Mapping[str, str | bytes]) -> bytes:
+    """Pack `files` (path → content) as a developer's zip tool would."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+    return buffer.getvalue()
+
+
+def wait_until(what: str, probe: Callable[[], Any], *, timeout: float = 60) -> Any:
+    """Poll `probe` until it returns something true and return that; fail naming `what`."""
+    deadline = time.monotonic() + timeout
+    seen: Any = None
+    while time.monotonic() < deadline:
+        seen = probe()
+        if seen:
+            return seen
+        time.sleep(POLL)
+    raise AssertionError(f"not within {timeout:.0f} s: {what} (last seen: {seen!r})")
+
+
+class Cluster:
+    """Klambda through its two doors, and the processes behind them."""
+
+    def __init__(self) -> None:
+        self.env = environment()
+        config = botocore.config.Config(
+            retries={"total_max_attempts": 1}, max_pool_connections=64, read_timeout=120
+        )
+        self.session = boto3.session.Session(
+            aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+            region_name=self.env["AWS_REGION"],
+        )
+        self.endpoint = self.env["AWS_ENDPOINT_URL_LAMBDA"]
+        self.aws: Any = self.session.client("lambda", endpoint_url=self.endpoint, config=config)
+
+    # -- the Kubernetes door -------------------------------------------------------------------
+
+    def kubectl(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
+        """Run kubectl and return its output; a failure shows kubectl's own words."""
+        done = subprocess.run(
+            ["kubectl", *words], env=self.env, input=stdin, capture_output=True, text=True
+        )
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout if done.returncode == 0 else done.stdout + done.stderr
+
+    def apply(self, manifest: Mapping[str, Any], *flags: str) -> str:
+        """Apply one object."""
+        return self.kubectl("apply", *flags, "-f", "-", stdin=json.dumps(manifest))
+
+    def objects(self, kind: str, *flags: str) -> list[dict[str, Any]]:
+        """List objects of `kind` in the default namespace (or as the flags say)."""
+        listed: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-o", "json", *flags))[
+            "items"
+        ]
+        return listed
+
+    def one(self, kind: str, name: str) -> dict[str, Any] | None:
+        """Return one object, or None when there is none."""
+        text = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
+        return json.loads(text) if text.strip() else None
+
+    def children(self, function: str) -> dict[str, list[str]]:
+        """Return the names of all that stands for a function, by kind."""
+        selector = f"klambda.io/function={function}"
+        kinds = ("deployments", "replicasets", "pods")
+        found = {
+            kind: sorted(o["metadata"]["name"] for o in self.objects(kind, "-l", selector))
+            for kind in kinds
+        }
+        for kind in ("versions.klambda.io", "aliases.klambda.io"):
+            found[kind] = sorted(
+                o["metadata"]["name"]
+                for o in self.objects(kind)
+                if o["spec"]["functionRef"] == function
+            )
+        return found
+
+    # -- the AWS door ----------------------------------------------------------------------------
+
+    def cli(self, *words: str) -> Any:
+        """Run the aws CLI as a user would and return its parsed JSON output."""
+        done = subprocess.run(["aws", *words], env=self.env, capture_output=True, text=True)
+        assert done.returncode == 0, f"aws {' '.join(words)}: {done.stderr.strip()}"
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def create(self, name: str, source: str, **settings: Any) -> dict[str, Any]:
+        """Create a Python function from one source text and wait until it is active."""
+        values = {
+            "Runtime": "python3.13",
+            "Handler": "app.handler",
+            "Role": ROLE,
+            "Timeout": 10,
+            **settings,
+        }
+        files = (
+            {"app.py": source} if values["Runtime"].startswith("python") else {"app.mjs": source}
+        )
+        created: dict[str, Any] = self.aws.create_function(
+            FunctionName=name, Code={"ZipFile": zip_of(files)}, **values
+        )
+        self.wait_active(name)
+        return created
+
+    def update_code(self, name: str, source: str) -> None:
+        """Replace a function's code and wait until the update is through."""
+        self.aws.update_function_code(FunctionName=name, ZipFile=zip_of({"app.py": source}))
+        self.wait_updated(name)
+
+    def wait_active(self, name: str) -> None:
+        """Wait for State Active."""
+        self.aws.get_waiter("function_active_v2").wait(
+            FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+
+    def wait_updated(self, name: str) -> None:
+        """Wait for LastUpdateStatus Successful."""
+
+        def through() -> bool:
+            seen = self.aws.get_function_configuration(FunctionName=name)
+            assert seen["LastUpdateStatus"] != "Failed", seen
+            return bool(seen["LastUpdateStatus"] == "Successful")
+
+        wait_until(f"{name} is updated", through)
+
+    def invoke(self, name: str, event: object = None, **settings: Any) -> Any:
+        """Invoke and return the parsed answer; a function error fails the test."""
+        answer = self.aws.invoke(FunctionName=name, Payload=json.dumps(event), **settings)
+        body = answer["Payload"].read()
+        assert "FunctionError" not in answer, body
+        return json.loads(body)
+
+    def invoke_raw(self, name: str, payload: bytes = b"{}", **settings: Any) -> dict[str, Any]:
+        """Invoke and return the answer with `Payload` read and `Log` decoded."""
+        answer: dict[str, Any] = self.aws.invoke(FunctionName=name, Payload=payload, **settings)
+        answer["Payload"] = answer["Payload"].read()
+        if "LogResult" in answer:
+            answer["Log"] = base64.b64decode(answer["LogResult"]).decode()
+        return answer
+
+    # -- the processes ---------------------------------------------------------------------------
+
+    def pods_of(self, component: str) -> list[dict[str, Any]]:
+        """Return the pods of one of our own parts (gateway, operator, store)."""
+        return self.objects(
+            "pods", "-n", CONTROL_PLANE, "-l", f"app.kubernetes.io/component={component}"
+        )
+
+    def kill(self, component: str) -> None:
+        """End every process of a part with SIGKILL and let Kubernetes make a new pod."""
+        for pod in self.pods_of(component):
+            for pid in processes_of(pod["metadata"]["uid"]):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.kubectl(
+                "delete", "pod", "-n", CONTROL_PLANE, pod["metadata"]["name"], "--force",
+                "--grace-period=0", "--wait=false", check=False,
+            )  # fmt: skip
+
+    def wait_ready(self) -> None:
+        """Wait until every part is there, ready, and not on its way out."""
+        kinds = ("deploy/klambda-gateway", "deploy/klambda-operator", "statefulset/klambda-store")
+        for what in kinds:
+            self.kubectl("rollout", "status", "-n", CONTROL_PLANE, what, "--timeout=120s")
+
+
+def processes_of(pod_uid: str) -> Iterator[int]:
+    """Yield the process ids of a pod's containers that this machine can see (not its pause)."""
+    wanted = (pod_uid, pod_uid.replace("-", "_"))
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            cgroup = (entry / "cgroup").read_text()
+            command = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if any(uid in cgroup for uid in wanted) and b"pause" not in command:
+            yield int(entry.name)
