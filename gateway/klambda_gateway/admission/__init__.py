@@ -1,0 +1,1 @@
+"""Admission: who may run now, and the reason when not."""

@@ -1,0 +1,1 @@
+"""Instances: the execution environments that dial in, and what this gateway knows of them."""

@@ -1,0 +1,1 @@
+"""Routing: name and qualifier to the Deployment that serves them now."""

@@ -1,0 +1,1 @@
+"""Scaling: starting instances at once when asked, and letting idle ones go."""
