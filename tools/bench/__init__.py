@@ -1,0 +1,1 @@
+"""Measurements against the running cluster; results belong into docs/performance.md."""

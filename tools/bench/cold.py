@@ -1,0 +1,115 @@
+"""Cold start of the Python hello function: fresh pod, image present, request to answer.
+
+Run by `make bench-cold` against the cluster of `make up`, one function after another so that the
+cluster is otherwise idle. Every sample is a function of its own that has never run. Prints the
+distribution of the whole request as its caller sees it, of each phase as init tells it in the
+REPORT line, and of warm requests to the same functions for comparison. Milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import secrets
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from tests.support.cluster import Cluster, wait_until
+
+PHASE = re.compile(r"(\w+) ([\d.]+) ms")
+SOURCE = "def handler(event, context):\n    return 'hello'\n"
+NODE_SOURCE = "export const handler = async () => 'hello';\n"
+WARM = 20  # warm requests per function
+
+
+def manifest(name: str, runtime: str) -> dict[str, Any]:
+    """Return a hello function in `runtime`."""
+    python = runtime.startswith("python")
+    return {
+        "apiVersion": "klambda.io/v1alpha1",
+        "kind": "Function",
+        "metadata": {"name": name},
+        "spec": {
+            "runtime": runtime,
+            "handler": "app.handler",
+            "code": {"files": {"app.py": SOURCE} if python else {"app.mjs": NODE_SOURCE}},
+        },
+    }
+
+
+def phases(log: str) -> dict[str, float]:
+    """Return init's phases (name → ms) from the REPORT line of a log tail."""
+    _, _, text = log.partition("Phases: ")
+    return {name: float(value) for name, value in PHASE.findall(text)}
+
+
+def sample(cluster: Cluster, name: str, rows: dict[str, list[float]]) -> None:
+    """Invoke a function that has no instance, then again while it has one."""
+    began = time.perf_counter()
+    answer = cluster.invoke_raw(name, LogType="Tail")
+    rows["request to answer"].append((time.perf_counter() - began) * 1000)
+    if answer["Payload"] != b'"hello"':
+        sys.exit(f"{name} answered {answer['Payload']!r}")
+    for phase, value in phases(answer["Log"]).items():
+        rows[f"  {phase}"].append(value)
+    for _ in range(WARM):
+        began = time.perf_counter()
+        cluster.invoke_raw(name)
+        rows["warm request"].append((time.perf_counter() - began) * 1000)
+
+
+def table(rows: dict[str, list[float]]) -> str:
+    """Render the distributions as a Markdown table."""
+    lines = ["| ms | n | min | p50 | p90 | p99 | max |", "|---|--:|--:|--:|--:|--:|--:|"]
+    for name, values in rows.items():
+        cuts = statistics.quantiles(values, n=100, method="inclusive")
+        figures = (min(values), cuts[49], cuts[89], cuts[98], max(values))
+        cells = " | ".join(f"{figure:.1f}" for figure in figures)
+        lines.append(f"| {name} | {len(values)} | {cells} |")
+    return "\n".join(lines)
+
+
+def left(cluster: Cluster, name: str) -> bool:
+    """Tell whether anything of a function is still there."""
+    return any(cluster.children(name).values())
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runtime", default="python3.13")
+    parser.add_argument("--samples", type=int, default=30)
+    parser.add_argument("--pause", type=float, default=2.0, help="seconds of quiet before each")
+    options = parser.parse_args(words)
+    cluster = Cluster()
+    prefix = f"bench-cold-{secrets.token_hex(3)}"
+    names = [f"{prefix}-{turn}" for turn in range(options.samples)]
+    rows: dict[str, list[float]] = defaultdict(list)
+    try:
+        items = [manifest(name, options.runtime) for name in names]
+        cluster.kubectl(
+            "apply",
+            "-f",
+            "-",
+            stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}),
+        )
+        cluster.kubectl("wait", "fn", *names, "--for=condition=Ready", "--timeout=120s")
+        for turn, name in enumerate(names, 1):
+            time.sleep(options.pause)
+            sample(cluster, name, rows)
+            print(f"{turn}/{len(names)}  {rows['request to answer'][-1]:7.1f} ms", flush=True)
+    finally:
+        cluster.kubectl("delete", "fn", *names, "--ignore-not-found", "--wait=false")
+        wait_until(
+            "all are gone", lambda: not any(left(cluster, name) for name in names), timeout=120
+        )
+    print(f"\n{options.runtime}, one at a time, {options.pause:g} s apart\n\n{table(rows)}")
+
+
+if __name__ == "__main__":
+    main()
