@@ -1,0 +1,33 @@
+"""Function, Version and Alias as pydantic models: the single source of the CRDs (see `base`)."""
+
+from klambda_core.crd.alias import Alias, AliasSpec, AliasStatus, WeightedVersion
+from klambda_core.crd.code import Blob, Code
+from klambda_core.crd.configuration import Configuration
+from klambda_core.crd.function import Function, FunctionSpec, FunctionStatus
+from klambda_core.crd.status import Active, Condition, Failed, ResolvedCode, ResolvedLayer
+from klambda_core.crd.version import Snapshot, Version, VersionSpec, VersionStatus
+
+MODELS = (Function, Version, Alias)
+
+__all__ = [
+    "MODELS",
+    "Active",
+    "Alias",
+    "AliasSpec",
+    "AliasStatus",
+    "Blob",
+    "Code",
+    "Condition",
+    "Configuration",
+    "Failed",
+    "Function",
+    "FunctionSpec",
+    "FunctionStatus",
+    "ResolvedCode",
+    "ResolvedLayer",
+    "Snapshot",
+    "Version",
+    "VersionSpec",
+    "VersionStatus",
+    "WeightedVersion",
+]

@@ -1,0 +1,68 @@
+"""Where a function's code comes from: the object itself, an address, a bucket, an image, a blob.
+
+At most one explicit source; it wins over `blob`, which the gateway writes after an upload. So Git
+stays the truth when both doors are used, and no apply is ever rejected after an UpdateFunctionCode.
+"""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from klambda_core.crd.base import MAP_ATOMIC, Model, cel, rule
+from klambda_core.limits import FILES_BYTES_MAX, FILES_COUNT_MAX, ZIP_BASE64_MAX
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", max_length=64)]
+
+
+class Blob(Model):
+    """Code in Klambda's store."""
+
+    sha256: Sha256 = Field(description="Digest of the zip, lower-case hex.")
+    size: int = Field(ge=0, description="Bytes of the zip.")
+
+
+class S3Source(Model):
+    """Code in an S3-compatible bucket."""
+
+    bucket: str = Field(min_length=3, max_length=63, description="The bucket.")
+    key: str = Field(min_length=1, max_length=1024, description="The object's key.")
+    version_id: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        None, description="The object's version; absent: the newest."
+    )
+
+
+_SOURCES = ("files", "zip", "url", "s3", "imageUri")
+_COUNT = " + ".join(f"(has(self.{source}) ? 1 : 0)" for source in _SOURCES)
+
+
+class Code(Model):
+    """The function's code: at most one of files, zip, url, s3, imageUri, or an uploaded blob."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            rule(f"{_COUNT} <= 1", "code: give at most one of files, zip, url, s3 and imageUri"),
+            rule("has(self.url) == has(self.sha256)", "code.url and code.sha256 belong together"),
+        )
+    )
+
+    files: dict[str, Annotated[str, Field(max_length=FILES_BYTES_MAX)]] | None = Field(
+        None,
+        max_length=FILES_COUNT_MAX,
+        description="Path to text, 128 KiB in all: small functions live in the object itself.",
+        json_schema_extra=MAP_ATOMIC,
+    )
+    zip: Annotated[str, Field(max_length=ZIP_BASE64_MAX)] | None = Field(
+        None, description="A zip of at most 180 KiB, base64."
+    )
+    url: Annotated[str, Field(min_length=8, max_length=2048, pattern="^https?://")] | None = Field(
+        None, description="Address of a zip (with sha256); hosts are allow-listed in the chart."
+    )
+    sha256: Sha256 | None = Field(None, description="Digest of the zip behind url, lower-case hex.")
+    s3: S3Source | None = Field(None, description="A zip in an S3-compatible bucket.")
+    image_uri: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        None, description="A container image (packageType Image)."
+    )
+    blob: Blob | None = Field(
+        None,
+        description="What the Lambda API uploaded; ignored beside an explicit source.",
+    )

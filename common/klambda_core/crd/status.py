@@ -1,0 +1,79 @@
+"""What is observed: conditions, the serving revision, resolved code. Never written by users.
+
+Who owns which member stands in docs/runtime-contract.md section 7; each owner applies its own
+members server-side.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from klambda_core.crd.base import Model, list_map
+
+
+class Condition(Model):
+    """metav1.Condition."""
+
+    type: str = Field(
+        max_length=316,
+        pattern=r"^[A-Za-z][A-Za-z0-9_,:./-]*$",
+        description="What the condition is about.",
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    observed_generation: int | None = Field(
+        None, ge=0, description="The generation that it speaks of."
+    )
+    last_transition_time: str = Field(
+        description="When the status last changed.", json_schema_extra={"format": "date-time"}
+    )
+    reason: str = Field(
+        min_length=1,
+        max_length=1024,
+        pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+        description="One word.",
+    )
+    message: str = Field(max_length=32768, description="A sentence that says what to do.")
+
+
+Conditions = Annotated[
+    list[Condition],
+    Field(
+        max_length=32,
+        description="What holds and what does not.",
+        json_schema_extra=list_map("type"),
+    ),
+]
+
+
+class Active(Model):
+    """The revision that serves now."""
+
+    config_digest: str = Field(max_length=64, description="Digest of code and configuration.")
+    revision: str = Field(
+        max_length=64, description="Digest of everything an instance is made from."
+    )
+    deployment: str = Field(max_length=63, description="The Deployment that holds its instances.")
+
+
+class Failed(Model):
+    """A configuration that could not be brought into use."""
+
+    config_digest: str = Field(max_length=64, description="Digest of code and configuration.")
+    reason_code: str = Field(max_length=128, description="Lambda's reason code.")
+    message: str = Field(max_length=32768, description="What is wrong and what to do.")
+
+
+class ResolvedCode(Model):
+    """The code that an explicit source led to."""
+
+    sha256: str = Field(max_length=64, description="Digest of the zip, lower-case hex.")
+    size: int = Field(ge=0, description="Bytes of the zip.")
+    source: str = Field(max_length=64, description="Digest of the source it was made from.")
+
+
+class ResolvedLayer(Model):
+    """A layer version's content, resolved once and never again."""
+
+    arn: str = Field(max_length=2048, description="The layer version.")
+    sha256: str = Field(max_length=64, description="Digest of its zip, lower-case hex.")
+    size: int = Field(ge=0, description="Bytes of its zip.")
