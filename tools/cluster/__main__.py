@@ -1,0 +1,64 @@
+"""`python -m tools.cluster <verb>`: the verbs behind the Makefile.
+
+This module only reads the command line; each verb is a function of the module that does it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from tools.cluster import apiserver, programs
+from tools.cluster.layout import Layout
+from tools.cluster.steps import StepFailed, Steps
+
+Verb = Callable[[Layout, Steps], None]
+
+
+def run_apiserver(layout: Layout, steps: Steps) -> None:
+    """Run etcd and kube-apiserver alone until interrupted."""
+    del layout
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with apiserver.running_apiserver() as server:
+        steps.say(f"API server on {server.url}\nexport KUBECONFIG={server.kubeconfig}")
+        stop.wait()
+
+
+def build_programs(layout: Layout, steps: Steps) -> None:
+    """Build every program of the native cluster into the cache."""
+    programs.ensure(layout, steps, programs.NATIVE)
+
+
+VERBS: dict[str, Verb] = {
+    "apiserver": run_apiserver,
+    "binaries": build_programs,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one verb; 0 done, 1 a step failed (it has said so)."""
+    parser = argparse.ArgumentParser(prog="python -m tools.cluster", description=__doc__)
+    parser.add_argument("verb", choices=sorted(VERBS))
+    chosen = parser.parse_args(arguments)
+    layout = Layout.of(os.environ)
+    steps = Steps(
+        out=sys.stdout, logs=layout.logs, environment=lambda: {"PATH": layout.search_path()}
+    )
+    try:
+        VERBS[chosen.verb](layout, steps)
+    except StepFailed:
+        return 1
+    except KeyboardInterrupt:
+        steps.say("interrupted")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

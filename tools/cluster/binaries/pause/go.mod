@@ -1,0 +1,3 @@
+module klambda.io/klambda/tools/cluster/binaries/pause
+
+go 1.24
