@@ -1,0 +1,156 @@
+"""One attempt to run one request on one instance: a pure machine over its frames.
+
+    SENT ─refused──────────────────────────────► REFUSED      nothing ran: safe elsewhere
+      └─accepted─► ACCEPTED ─head─► ANSWERING ─…─► ANSWERED ─end─► OVER
+                      └──────────── end without an answer ───────► OVER (a broken instance)
+
+Place: ``instances.call`` feeds it what its connection brings. Invariants: every other order is a
+ProtocolError; ``answer`` is set once, when the answer's bytes are complete (with a log tail: at
+``end``); after ``accepted`` the request never goes elsewhere.
+Not here: losing the connection (``instances.call``), choosing the instance (``instances.pool``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from klambda_gateway.instances.frames import Frame, FrameType, ProtocolError
+
+ANSWER_LIMIT: Final = 6_291_556 + 65_536
+"""A runtime may post 6 MiB + 100 bytes (init refuses more); the rest is room for error bodies."""
+
+
+class Phase(Enum):
+    """Where an attempt is."""
+
+    SENT = auto()
+    ACCEPTED = auto()
+    ANSWERING = auto()
+    ANSWERED = auto()
+    REFUSED = auto()
+    OVER = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The function's answer."""
+
+    payload: bytes
+    function_error: str | None
+    log_tail: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Nothing ran."""
+
+    reason: str
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What ``end`` told of the run."""
+
+    status: str
+    duration_ms: float
+    billed_ms: float
+    init_ms: float | None
+
+
+class Attempt:
+    """The machine; ``receive`` takes the frames that carry this attempt's id."""
+
+    __slots__ = (
+        "_log_tail",
+        "_pieces",
+        "_received",
+        "_size",
+        "answer",
+        "cold",
+        "function_error",
+        "id",
+        "phase",
+        "refusal",
+        "report",
+    )
+
+    def __init__(self, attempt_id: str, *, log_tail: bool) -> None:
+        self.id = attempt_id
+        self.phase = Phase.SENT
+        self.cold = False
+        self.function_error: str | None = None
+        self.answer: Answer | None = None
+        self.refusal: Refusal | None = None
+        self.report: Report | None = None
+        self._log_tail = log_tail
+        self._pieces: list[bytes] = []
+        self._received = 0
+        self._size: int | None = None
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will come: the instance is done with it."""
+        return self.phase in (Phase.REFUSED, Phase.OVER)
+
+    def receive(self, frame: Frame) -> None:
+        """Advance. Raises ProtocolError on a frame that is not due."""
+        match frame.type, self.phase:
+            case FrameType.REFUSED, Phase.SENT:
+                self.phase = Phase.REFUSED
+                self.refusal = Refusal(
+                    reason=frame.header["reason"], message=frame.header.get("message")
+                )
+            case FrameType.ACCEPTED, Phase.SENT:
+                self.phase = Phase.ACCEPTED
+                self.cold = frame.header["cold"]
+            case FrameType.HEAD, Phase.ACCEPTED:
+                self._head(frame)
+            case FrameType.DATA, Phase.ANSWERING:
+                self._take(frame.body, last=frame.header.get("last") is True)
+            case FrameType.END, (Phase.ACCEPTED | Phase.ANSWERING | Phase.ANSWERED):
+                self._end(frame)
+            case _:
+                raise ProtocolError(f"{frame.type.name} in phase {self.phase.name}")
+
+    def _head(self, frame: Frame) -> None:
+        mode = frame.header["mode"]
+        size = frame.header.get("size")
+        if mode == "buffered":
+            if not isinstance(size, int) or not 0 <= size <= ANSWER_LIMIT:
+                raise ProtocolError(f"head with size {size!r}")
+            self._size = size
+        elif mode != "streaming":
+            raise ProtocolError(f"head with mode {mode!r}")
+        self.function_error = frame.header.get("functionError")
+        self.phase = Phase.ANSWERING
+        self._take(frame.body, last=False)
+
+    def _take(self, body: bytes, *, last: bool) -> None:
+        self._received += len(body)
+        if self._received > (ANSWER_LIMIT if self._size is None else self._size):
+            raise ProtocolError("an answer longer than announced or allowed")
+        if body:
+            self._pieces.append(body)
+        if self._received == self._size or (self._size is None and last):
+            self.phase = Phase.ANSWERED
+            if not self._log_tail:
+                self.answer = self._whole(None)
+
+    def _end(self, frame: Frame) -> None:
+        if self.phase is Phase.ANSWERED and self._log_tail:
+            self.answer = self._whole(frame.body)
+        header = frame.header
+        self.phase = Phase.OVER
+        self.report = Report(
+            status=header["status"],
+            duration_ms=header["durationMs"],
+            billed_ms=header["billedMs"],
+            init_ms=header.get("initMs"),
+        )
+
+    def _whole(self, log_tail: bytes | None) -> Answer:
+        payload = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        return Answer(payload=payload, function_error=self.function_error, log_tail=log_tail)

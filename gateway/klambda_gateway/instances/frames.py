@@ -1,0 +1,182 @@
+"""The frame codec: bytes of one instance connection to frames and back.
+
+Place: under ``instances.link``; docs/runtime-contract.md §1 is the specification.
+Invariants: pure and incremental (any split of the bytes gives the same frames); nothing longer than
+the limits is ever held; a frame that leaves the decoder has a known type and every required member
+with its type. Unknown members pass through: that is how version N meets N-1.
+Not here: the order of frames (``handshake``, ``attempt``), macs, sockets.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final
+
+FRAME_LIMIT: Final = 1 << 20
+"""Bytes after the length field (contract §1)."""
+HEADER_LIMIT: Final = 512 << 10
+PIECE: Final = 64 << 10
+"""Bulk bytes travel in pieces of at most this."""
+
+_LENGTH = struct.Struct(">I")
+_REST = struct.Struct(">BI")
+_PREFIX = struct.Struct(">IBI")
+
+
+class FrameType(IntEnum):
+    """Types 1-10 are a handshake or come from the gateway, 16-24 come from init."""
+
+    HELLO = 1
+    CHALLENGE = 2
+    PROOF = 3
+    ASSIGN = 4
+    INVOKE = 5
+    DATA = 6
+    CANCEL = 7
+    DRAIN = 8
+    QUERY = 9
+    PEERS = 10
+    ASSIGNED = 16
+    FAILED = 17
+    STATE = 18
+    REFUSED = 19
+    ACCEPTED = 20
+    HEAD = 21
+    END = 22
+    LOGS = 23
+    PHASES = 24
+
+
+class ProtocolError(ValueError):
+    """The peer broke the contract; the connection is to be closed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One frame: its type, its header and its raw body."""
+
+    type: FrameType
+    header: Mapping[str, Any] = field(default_factory=dict)
+    body: bytes = b""
+
+
+_NUMBER = (int, float)
+_Kinds = type | tuple[type, ...]
+
+REQUIRED: Final[Mapping[FrameType, Mapping[str, _Kinds]]] = {
+    FrameType.HELLO: {
+        "versions": list,
+        "namespace": str,
+        "pod": str,
+        "podUid": str,
+        "boot": str,
+        "nonce": str,
+    },
+    FrameType.CHALLENGE: {"version": int, "gateway": str, "nonce": str, "mac": str},
+    FrameType.PROOF: {"mac": str, "state": str},
+    FrameType.ASSIGN: {"assignment": dict, "code": dict},
+    FrameType.INVOKE: {
+        "attempt": str,
+        "requestId": str,
+        "functionArn": str,
+        "logTail": bool,
+        "mode": str,
+        "remaining": _NUMBER,
+        "size": int,
+        "validated": bool,
+    },
+    FrameType.DATA: {"attempt": str},
+    FrameType.CANCEL: {"attempt": str},
+    FrameType.DRAIN: {"mode": str},
+    FrameType.QUERY: {},
+    FrameType.PEERS: {"addresses": list},
+    FrameType.ASSIGNED: {"digest": str},
+    FrameType.FAILED: {"digest": str, "errorType": str, "message": str},
+    FrameType.STATE: {"state": str, "served": int},
+    FrameType.REFUSED: {"attempt": str, "reason": str},
+    FrameType.ACCEPTED: {"attempt": str, "cold": bool},
+    FrameType.HEAD: {"attempt": str, "mode": str},
+    FrameType.END: {"attempt": str, "status": str, "durationMs": _NUMBER, "billedMs": _NUMBER},
+    FrameType.LOGS: {},
+    FrameType.PHASES: {},
+}
+_TYPES: Final = {int(value): value for value in FrameType}
+
+
+def encode(kind: FrameType, header: Mapping[str, Any] | None = None, body: bytes = b"") -> bytes:
+    """Return one frame as bytes. Raises ProtocolError when it is over the limits."""
+    text = json.dumps(header, separators=(",", ":")).encode() if header else b""
+    length = _REST.size + len(text) + len(body)
+    if len(text) > HEADER_LIMIT or length > FRAME_LIMIT:
+        raise ProtocolError(f"frame {kind.name} of {length} bytes is over the limit")
+    return _PREFIX.pack(length, kind, len(text)) + text + body
+
+
+class Decoder:
+    """Collects bytes, gives frames; after a ProtocolError it must not be used again."""
+
+    __slots__ = ("_chunks", "_held", "_need")
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._held = 0
+        self._need = _LENGTH.size
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take bytes as they came; return the frames they complete."""
+        self._chunks.append(data)
+        self._held += len(data)
+        if self._held < self._need:
+            return []
+        buffer = data if len(self._chunks) == 1 else b"".join(self._chunks)
+        frames: list[Frame] = []
+        start = 0
+        while len(buffer) - start >= self._need:
+            if self._need == _LENGTH.size:
+                self._need = _frame_size(buffer, start)
+                continue
+            frames.append(_decode(buffer, start, start + self._need))
+            start += self._need
+            self._need = _LENGTH.size
+        rest = buffer[start:]
+        self._chunks = [rest] if rest else []
+        self._held = len(rest)
+        return frames
+
+
+def _frame_size(buffer: bytes, start: int) -> int:
+    """Return length field included; a frame is thus never as short as the field alone."""
+    (length,) = _LENGTH.unpack_from(buffer, start)
+    if not _REST.size <= length <= FRAME_LIMIT:
+        raise ProtocolError(f"frame length {length}")
+    return int(length) + _LENGTH.size
+
+
+def _decode(buffer: bytes, start: int, end: int) -> Frame:
+    _, number, header_length = _PREFIX.unpack_from(buffer, start)
+    kind = _TYPES.get(number)
+    if kind is None:
+        raise ProtocolError(f"unknown frame type {number}")
+    split = start + _PREFIX.size + header_length
+    if header_length > HEADER_LIMIT or split > end:
+        raise ProtocolError(f"header length {header_length} of frame {kind.name}")
+    header = _header(kind, buffer[start + _PREFIX.size : split])
+    return Frame(type=kind, header=header, body=buffer[split:end])
+
+
+def _header(kind: FrameType, text: bytes) -> Mapping[str, Any]:
+    try:
+        header = json.loads(text.decode()) if text else {}
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"header of frame {kind.name} is not JSON") from error
+    if not isinstance(header, dict):
+        raise ProtocolError(f"header of frame {kind.name} is not an object")
+    for member, kinds in REQUIRED[kind].items():
+        value = header.get(member)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
+            raise ProtocolError(f"frame {kind.name} without a proper {member!r}")
+    return header

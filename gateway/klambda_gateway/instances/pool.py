@@ -1,0 +1,117 @@
+"""One Deployment's instances and those who wait for one: who gets which.
+
+Rules: an idle instance, most recently used first, so that the rest can age and go; else a starting
+one, longest connected first (init holds the request until INIT is over); else wait, first come
+first served, for whatever comes first: a freed instance or a started one.
+
+Place: ``registry`` files records here after each piece of evidence; ``instances.acquire`` waits.
+Invariants: pure; an instance is handed out at most once until its attempt is over; no waiter waits
+while an instance is free or holdable (``match`` runs after each change).
+Not here: asking for starts (``scale.starts``), futures, frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from klambda_gateway.instances.pods import DeploymentKey
+from klambda_gateway.instances.record import Record
+
+
+class Waits(Protocol):
+    """Who waits for an instance: all that a pool must know of it."""
+
+    @property
+    def attempt(self) -> str:
+        """The id of the attempt it will send; unique."""
+        ...
+
+
+W = TypeVar("W", bound=Waits)
+
+
+@dataclass(slots=True, kw_only=True)
+class Pool(Generic[W]):
+    """Records by what they can take now, and the queue."""
+
+    key: DeploymentKey
+    records: dict[str, Record] = field(default_factory=dict)
+    idle: dict[str, Record] = field(default_factory=dict)
+    """Most recently used last."""
+    holdable: dict[str, Record] = field(default_factory=dict)
+    """Longest connected first."""
+    waiters: dict[str, W] = field(default_factory=dict)
+    """By attempt, first come first."""
+
+    def take(self, attempt: str) -> Record | None:
+        """Hand an instance to this attempt, if there is one now."""
+        if self.idle:
+            _, record = self.idle.popitem()
+        elif self.holdable:
+            record = self.holdable.pop(next(iter(self.holdable)))
+        else:
+            return None
+        record.dispatch(attempt)
+        return record
+
+    def file(self, record: Record) -> None:
+        """Sort a record in by what it can take now; call it after each piece of evidence."""
+        if record.free:
+            self.holdable.pop(record.uid, None)
+            self.idle.setdefault(record.uid, record)
+        else:
+            self.idle.pop(record.uid, None)
+            if record.holdable:
+                self.holdable.setdefault(record.uid, record)
+            else:
+                self.holdable.pop(record.uid, None)
+
+    def add(self, record: Record) -> None:
+        """Take a new instance in."""
+        self.records[record.uid] = record
+        self.file(record)
+
+    def remove(self, record: Record) -> None:
+        """Forget an instance."""
+        for place in (self.records, self.idle, self.holdable):
+            place.pop(record.uid, None)
+
+    def wait(self, waiter: W) -> None:
+        """Queue up."""
+        self.waiters[waiter.attempt] = waiter
+
+    def leave(self, attempt: str) -> None:
+        """Leave the queue; without effect when not in it."""
+        self.waiters.pop(attempt, None)
+
+    def match(self) -> list[tuple[W, Record]]:
+        """Hand out what there is to those who wait."""
+        granted: list[tuple[W, Record]] = []
+        while self.waiters:
+            attempt, waiter = next(iter(self.waiters.items()))
+            record = self.take(attempt)
+            if record is None:
+                break
+            del self.waiters[attempt]
+            granted.append((waiter, record))
+        return granted
+
+    @property
+    def empty(self) -> bool:
+        """Nobody is here and nobody waits: the pool can be forgotten."""
+        return not self.records and not self.waiters
+
+    def serving(self) -> int:
+        """Count the capacity that has arrived."""
+        return sum(1 for record in self.records.values() if record.serving)
+
+    def pods(self) -> Iterable[Record]:
+        """Return the records whose pod is still wanted by its ReplicaSet."""
+        return (
+            record
+            for record in self.records.values()
+            if not record.pod_gone
+            and not (record.pod is not None and (record.pod.deleting or record.pod.ended))
+        )

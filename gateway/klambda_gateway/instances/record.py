@@ -1,0 +1,231 @@
+"""What this gateway knows of one instance: a pure machine that merges evidence in any order.
+
+Two kinds of evidence arrive on their own clocks: the pod (watch) and the connection (frames).
+The instance is the authority on its slot; what stands here is a hint, and **unknown is not idle**.
+
+    slot, by the instance's own word or what its frames to us imply
+      unknown ─hello─► (what the proof says) ─state─► (what it says) ─connection lost─► unknown
+      idle ─we send an attempt─► ours ─end─► idle          (``state`` goes to the *other* gateways)
+      idle | starting ─refused─► blocked until the next ``state``
+
+Place: ``registry`` feeds it, ``pool`` files it by ``free`` and ``holdable``.
+Invariants: at most one attempt of ours at a time; a spoilt pod, a second boot in one pod, a failed
+or draining instance is never free again; evidence about the pod and about the connection commute.
+Not here: frames, sockets, waiting requests.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from klambda_gateway.instances.pods import DeploymentKey, PodFacts
+
+
+class Slot(StrEnum):
+    """The states of frame 18, and what we call an instance that is not connected."""
+
+    UNKNOWN = "unknown"
+    UNASSIGNED = "unassigned"
+    ASSIGNING = "assigning"
+    INIT = "init"
+    IDLE = "idle"
+    BUSY = "busy"
+    COMPLETING = "completing"
+    DRAINING = "draining"
+    DRAINED = "drained"
+    FAILED = "failed"
+
+
+_STARTING: Final = frozenset({Slot.ASSIGNING, Slot.INIT})
+_LEAVING: Final = frozenset({Slot.DRAINING, Slot.DRAINED, Slot.FAILED})
+_RUNNING: Final = frozenset({Slot.BUSY, Slot.COMPLETING})
+
+
+class Record:
+    """One instance = one pod."""
+
+    __slots__ = (
+        "attempt",
+        "blocked",
+        "boot",
+        "drain_asked",
+        "idle_since",
+        "key",
+        "linked",
+        "pod",
+        "pod_gone",
+        "reborn",
+        "served",
+        "slot",
+        "uid",
+    )
+
+    def __init__(self, uid: str, key: DeploymentKey) -> None:
+        self.uid = uid
+        self.key = key
+        self.pod: PodFacts | None = None
+        self.pod_gone = False
+        self.boot: str | None = None
+        self.reborn = False
+        """Two boots were seen in this pod: its init died once."""
+        self.linked = False
+        self.slot = Slot.UNKNOWN
+        self.attempt: str | None = None
+        """Our attempt that is on it, from sending to ``end`` or ``refused``."""
+        self.blocked = False
+        """It refused us; what it does instead, its next ``state`` will say."""
+        self.idle_since: float | None = None
+        self.served = 0
+        self.drain_asked: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Record {self.key.name} {self.uid} {self.slot} attempt={self.attempt}>"
+
+    # --- what follows -----------------------------------------------------------------------------
+
+    @property
+    def spoilt(self) -> bool:
+        """It can never be capacity (again)."""
+        pod = self.pod is not None and self.pod.spoilt
+        return pod or self.pod_gone or self.reborn or self.slot in _LEAVING
+
+    @property
+    def _open(self) -> bool:
+        return (
+            self.linked
+            and self.attempt is None
+            and not self.blocked
+            and self.drain_asked is None
+            and not self.spoilt
+        )
+
+    @property
+    def free(self) -> bool:
+        """Known idle: an attempt sent now runs now."""
+        return self.slot is Slot.IDLE and self._open
+
+    @property
+    def holdable(self) -> bool:
+        """Starting: an attempt sent now is held by init until INIT is over."""
+        return self.slot in _STARTING and self._open
+
+    @property
+    def running(self) -> bool:
+        """It runs something, ours or another gateway's."""
+        return self.attempt is not None or (self.linked and self.slot in _RUNNING)
+
+    @property
+    def serving(self) -> bool:
+        """Capacity that has arrived: connected, whatever it does now."""
+        return self.linked and not self.spoilt and self.drain_asked is None
+
+    @property
+    def drained(self) -> bool:
+        """It has confirmed that it takes no more and runs nothing."""
+        return self.linked and self.slot is Slot.DRAINED
+
+    # --- evidence: the pod ------------------------------------------------------------------------
+
+    def see_pod(self, pod: PodFacts) -> None:
+        """Take the pod's newest state."""
+        self.pod = pod
+
+    def lose_pod(self) -> None:
+        """Note that the pod was deleted."""
+        self.pod_gone = True
+
+    # --- evidence: the connection -----------------------------------------------------------------
+
+    def link(self, boot: str, state: str, now: float) -> None:
+        """Begin with what the proof said."""
+        if self.boot is not None and self.boot != boot:
+            self.reborn = True
+            self.attempt = None
+        self.boot = boot
+        self.linked = True
+        self.blocked = False
+        self._become(_slot(state), now)
+
+    def unlink(self) -> None:
+        """Note that the connection is lost: what it does is unknown now."""
+        self.linked = False
+        self.blocked = False
+        self.idle_since = None
+        self.slot = Slot.UNKNOWN
+
+    def assigning(self) -> None:
+        """Note that we sent the assignment: it accepts an attempt to hold from here on."""
+        if self.slot is Slot.UNASSIGNED:
+            self.slot = Slot.ASSIGNING
+
+    def told(self, state: str, served: int, now: float) -> None:
+        """Take a ``state`` frame: the instance's own word."""
+        self.served = served
+        self.blocked = False
+        self._become(_slot(state), now)
+
+    def failed(self) -> None:
+        """Note that it could not carry out its assignment."""
+        self._become(Slot.FAILED, 0.0)
+
+    # --- evidence: our own attempts ---------------------------------------------------------------
+
+    def dispatch(self, attempt: str) -> None:
+        """Note that our attempt goes to it now."""
+        if self.attempt is not None:
+            raise AssertionError(f"{self!r} has an attempt already")
+        self.attempt = attempt
+
+    def accepted(self) -> None:
+        """Note that our attempt runs."""
+        if self.slot not in _LEAVING:
+            self.slot = Slot.BUSY
+        self.idle_since = None
+
+    def refused(self, attempt: str, reason: str) -> None:
+        """Note that our attempt did not run; unless it was the attempt's own fault, back off."""
+        if self.attempt != attempt:
+            return
+        self.attempt = None
+        if reason == "draining":
+            self._become(Slot.DRAINING, 0.0)
+        elif reason not in ("invalid-json", "cancelled"):
+            self.blocked = True
+
+    def ended(self, attempt: str, now: float) -> None:
+        """Note that our attempt is over: the instance is free for us."""
+        if self.attempt != attempt:
+            return
+        self.attempt = None
+        self.served += 1
+        if self.linked and self.slot not in _LEAVING:
+            self._become(Slot.IDLE, now)
+
+    def abandon(self, attempt: str) -> None:
+        """Give our attempt up (it never left, or its fate is settled otherwise)."""
+        if self.attempt == attempt:
+            self.attempt = None
+
+    def ask_drain(self, now: float) -> None:
+        """Note that we asked it to drain; it gets nothing from us until it has answered."""
+        self.drain_asked = now
+
+    def _become(self, slot: Slot, now: float) -> None:
+        if self.slot is Slot.DRAINED and slot is Slot.DRAINING:
+            return
+        if slot is not Slot.IDLE:
+            self.idle_since = None
+        elif self.slot is not Slot.IDLE or self.idle_since is None:
+            self.idle_since = now
+        if self.drain_asked is not None and slot in _RUNNING:
+            self.drain_asked = None  # "drain if idle" met a run: it was refused
+        self.slot = slot
+
+
+def _slot(state: str) -> Slot:
+    """Return the slot of a wire state; one from a later version is not taken for idle."""
+    try:
+        return Slot(state)
+    except ValueError:
+        return Slot.UNKNOWN
