@@ -1,0 +1,1 @@
+"""Deployment packages: checking them, resolving the sources of Functions."""
