@@ -49,7 +49,13 @@ class Code(Model):
         None,
         max_length=FILES_COUNT_MAX,
         description="Path to text, 128 KiB in all: small functions live in the object itself.",
-        json_schema_extra=MAP_ATOMIC,
+        json_schema_extra=MAP_ATOMIC
+        | cel(
+            rule(
+                "self.all(k, size(k) <= 256 && !k.split('/').exists(p, p in ['', '.', '..']))",
+                "code.files: paths are relative and at most 256 long, without empty, . or .. parts",
+            )
+        ),
     )
     zip: Annotated[str, Field(max_length=ZIP_BASE64_MAX)] | None = Field(
         None, description="A zip of at most 180 KiB, base64."

@@ -21,6 +21,14 @@ from klambda_core.limits import (
 )
 
 
+# name == functionRef + '-v' + string(version), in words whose cost the API server can bound
+_NUMBER = "self.metadata.name.substring(size(self.spec.functionRef) + 2)"
+_NAME_RULE = (
+    "self.metadata.name.startsWith(self.spec.functionRef + '-v') && "
+    f"{_NUMBER}.matches('^[1-9][0-9]{{0,5}}$') && int({_NUMBER}) == self.spec.version"
+)
+
+
 class Snapshot(Configuration):
     """What a version froze: configuration, and digests of code and layers, never bytes."""
 
@@ -113,7 +121,7 @@ class Version(KubeObject):
         selectable=(".spec.functionRef",),
         rules=(
             rule(
-                "self.metadata.name == self.spec.functionRef + '-v' + string(self.spec.version)",
+                _NAME_RULE,
                 "metadata.name must be <spec.functionRef>-v<spec.version>",
             ),
         ),
