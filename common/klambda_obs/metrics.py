@@ -1,0 +1,78 @@
+"""Metrics: the only place that knows prometheus_client.
+
+Each program makes one `Metrics` and hands its counters to who needs them; there is no global
+registry, so tests run side by side. Names are `klambda_<part>_<what>_<unit>`. Labels stay few and
+bounded: never a request id, never a pod name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+__all__ = ["CONTENT_TYPE", "LATENCY_S", "Counter", "Gauge", "Histogram", "Metrics"]
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+"""Buckets from a warm hop (1 ms) to a slow start."""
+
+
+class Metrics:
+    """The metrics of one program."""
+
+    def __init__(self, part: str) -> None:
+        self._prefix = f"klambda_{part}"
+        self._registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._kube: tuple[Counter, Histogram] | None = None
+
+    def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        """A number that only grows; exported as `<prefix>_<name>_total`."""
+        return Counter(f"{self._prefix}_{name}", text, labels, registry=self._registry)
+
+    def gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        """A number that goes up and down."""
+        return Gauge(f"{self._prefix}_{name}", text, labels, registry=self._registry)
+
+    def gauge_of(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """A gauge that is read when somebody asks for the metrics."""
+        self.gauge(name, text).set_function(read)
+
+    def histogram(
+        self,
+        name: str,
+        text: str,
+        labels: Sequence[str] = (),
+        buckets: Sequence[float] = LATENCY_S,
+    ) -> Histogram:
+        """A distribution, of seconds unless the name says otherwise."""
+        return Histogram(
+            f"{self._prefix}_{name}", text, labels, registry=self._registry, buckets=buckets
+        )
+
+    def observe_kube(self, verb: str, plural: str, status: int, seconds: float) -> None:
+        """Count one call to the Kubernetes API: the `observe` of `klambda_kube.api.Api`."""
+        if self._kube is None:
+            self._kube = (
+                self.counter("kube_requests", "Kubernetes API calls.", ("verb", "kind", "code")),
+                self.histogram("kube_request_seconds", "Kubernetes API call time.", ("verb",)),
+            )
+        requests, times = self._kube
+        requests.labels(verb, plural, str(status)).inc()
+        if verb != "watch":
+            times.labels(verb).observe(seconds)
+
+    def render(self) -> bytes:
+        """The text exposition, of type `CONTENT_TYPE`."""
+        return generate_latest(self._registry)
