@@ -1,0 +1,98 @@
+"""One request on its way through the API: what an operation gets and what it gives back.
+
+Place: ``dispatch`` builds a ``Call``, an operation (``functions``, ``aliases`` …) turns it into a
+``Reply`` with the help of ``Services``. Invariants: plain data; a Call is authenticated, routed,
+read and valid by the model. Not here: HTTP (``app``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from klambda_core.limits import CONCURRENT_EXECUTIONS
+from klambda_gateway.api.links import CodeLinks
+from klambda_gateway.api.model import Operation
+from klambda_gateway.api.naming import Target, target_of
+from klambda_gateway.api.objects import Objects
+from klambda_gateway.api.reading import Input
+from klambda_gateway.auth.authorizer import Authorizer
+from klambda_gateway.auth.gate import Caller, Gate
+from klambda_gateway.blobs import Blobs
+from klambda_gateway.invoke.model import Invoker
+
+
+class Clock(Protocol):
+    """The time, aware."""
+
+    def __call__(self) -> datetime:
+        """Now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The collaborators of all operations."""
+
+    objects: Objects
+    blobs: Blobs
+    invoker: Invoker
+    gate: Gate
+    authorizer: Authorizer
+    links: CodeLinks
+    region: str
+    now: Clock
+    new_id: Callable[[], str]
+    """Request ids and nonces: UUIDs."""
+    concurrent_executions: int = CONCURRENT_EXECUTIONS
+    """The account's limit."""
+    runtimes: tuple[str, ...] = ()
+    """The runtimes this installation can run; empty: all that AWS has not retired."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request, understood."""
+
+    operation: Operation
+    input: Input
+    caller: Caller
+    region: str
+    request_id: str
+    headers: Mapping[str, str]
+    base_url: str
+    """Scheme and host as the client knows us."""
+
+    @property
+    def namespace(self) -> str:
+        """The caller's account, as a namespace."""
+        return self.caller.namespace
+
+    @property
+    def account(self) -> str:
+        """The caller's account, as digits."""
+        return self.caller.account
+
+    def target(self) -> Target:
+        """What ``FunctionName`` and ``Qualifier`` mean. Raises 400, 403, 404."""
+        return target_of(
+            self.input["FunctionName"],
+            self.input.get("Qualifier"),
+            region=self.region,
+            account=self.account,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the client gets: ``document`` as JSON, or ``body`` as it is, or nothing."""
+
+    status: int = 200
+    document: Mapping[str, Any] | None = None
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Services, Call], Awaitable[Reply]]

@@ -1,0 +1,130 @@
+"""The service's own rules on a function's configuration, beyond shapes.
+
+Place: CreateFunction and the Update operations, before anything is written. Invariants: pure; the
+first broken rule raises its LambdaError (texts in ``klambda_core.errors``); the schema's own rules
+(CEL) are never weaker, so what passes here is storable. Not here: code (``code.zips``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from klambda_core import errors, limits
+from klambda_gateway.api.model import MODEL
+
+_BARE_NAME = re.compile(r"[a-zA-Z0-9-_]+", re.ASCII)
+_RUNTIME_ARN = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+::runtime:.+")
+_LAYER = re.compile(
+    r"arn:[^:]+:lambda:(?P<region>[^:]+):(?P<account>\d{12}):layer:(?P<name>[^:]+):\d+"
+)
+
+RETIRED = frozenset(
+    (
+        *("nodejs", "nodejs4.3", "nodejs4.3-edge", "nodejs6.10", "nodejs8.10", "nodejs10.x"),
+        *("nodejs12.x", "nodejs14.x", "nodejs16.x", "python2.7", "python3.6", "python3.7"),
+        *("dotnetcore1.0", "dotnetcore2.0", "dotnetcore2.1", "dotnetcore3.1"),
+        *("go1.x", "ruby2.5", "ruby2.7", "java8", "provided"),
+    )
+)
+"""Runtimes that can be neither created nor updated (developer guide, "Deprecated runtimes")."""
+
+_ABSENT_HERE = (
+    "CapacityProviderConfig",
+    "DurableConfig",
+    "TenancyConfig",
+    "RuntimeConfig",
+    "AcceleratorConfig",
+    "PublishTo",
+)
+
+
+def function_name(name: str) -> None:
+    """A bare name for CreateFunction: at most 64 characters (text L)."""
+    if len(name) > limits.FUNCTION_NAME_MAX:
+        raise errors.invalid_parameter(
+            f"1 validation error detected: Value '{name}' at 'functionName' failed to satisfy "
+            "constraint: Member must have length less than or equal to "
+            f"{limits.FUNCTION_NAME_MAX}"
+        )
+    if not _BARE_NAME.fullmatch(name):
+        raise errors.invalid_parameter(f"Invalid function name: {name}")
+
+
+def configuration(given: Mapping[str, Any], *, runtimes: Sequence[str], region: str) -> None:
+    """The members of a create or update request, each by itself."""
+    for name in _ABSENT_HERE:
+        if name in given:
+            raise errors.invalid_parameter(f"{name} is not supported by this installation.")
+    if "Runtime" in given:
+        runtime(given["Runtime"], runtimes)
+    environment(given.get("Environment", {}).get("Variables", {}))
+    layers(given.get("Layers", ()), region)
+    tags(given.get("Tags"))
+
+
+def runtime(name: str, runtimes: Sequence[str]) -> None:
+    """Known, not retired, and one that this installation can run."""
+    if name in RETIRED:
+        raise errors.retired_runtime(name)
+    known = runtimes or tuple(r for r in MODEL.runtimes if r not in RETIRED)
+    if name not in known and not _RUNTIME_ARN.fullmatch(name):
+        raise errors.unknown_runtime(name, known)
+
+
+def environment(variables: Mapping[str, str]) -> None:
+    """At most 4 KB, no reserved names."""
+    reserved = [name for name in variables if name in limits.RESERVED_ENVIRONMENT]
+    if reserved:
+        raise errors.environment_reserved(reserved)
+    measured = json.dumps(variables, separators=(",", ":"), ensure_ascii=False)
+    if len(measured.encode()) > limits.ENVIRONMENT_BYTES_MAX:
+        raise errors.environment_too_big(measured)
+
+
+def layers(arns: Sequence[str], region: str) -> None:
+    """Layers cannot be published yet, so every reference is to one that does not exist."""
+    if len(arns) > limits.LAYERS_MAX:
+        raise errors.invalid_parameter(f"Cannot reference more than {limits.LAYERS_MAX} layers.")
+    for arn in arns:
+        match = _LAYER.fullmatch(arn)
+        if match is not None and match["region"] != region:
+            raise errors.invalid_parameter(
+                "Layers are not in the same region as the function. "
+                f"Layers are expected to be in region {region}."
+            )
+        raise errors.invalid_parameter(f"Layer version {arn} does not exist.")
+
+
+def tags(given: Mapping[str, str] | None) -> None:
+    """At most 50, none of AWS's own."""
+    if given is None:
+        return
+    if len(given) > limits.TAGS_MAX:
+        raise errors.invalid_parameter("Number of tags exceeds resource tag limit.")
+    if any(key.lower().startswith("aws:") for key in given):
+        raise errors.invalid_parameter("System tags cannot be added/updated by requester.")
+
+
+def package(given: Mapping[str, Any]) -> None:
+    """What belongs together at creation: package type, runtime and handler, image."""
+    code = given["Code"]
+    if given.get("PackageType", "Zip") == "Image":
+        raise errors.invalid_parameter(
+            "PackageType Image is not supported by this installation: use a deployment package."
+        )
+    if "ImageUri" in code:
+        raise errors.invalid_parameter(
+            "Please don't provide ImageUri when updating a function with packageType Zip."
+        )
+    if "Runtime" not in given or "Handler" not in given:
+        raise errors.runtime_and_handler_needed()
+    architectures(given)
+
+
+def architectures(given: Mapping[str, Any]) -> None:
+    """One, and one that exists here (the schema says which)."""
+    if len(given.get("Architectures", ["x86_64"])) != 1:
+        raise errors.invalid_parameter("Exactly one architecture must be given.")
