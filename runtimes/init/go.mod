@@ -1,0 +1,3 @@
+module klambda.io/init
+
+go 1.26

@@ -1,0 +1,200 @@
+package instance
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"klambda.io/init/internal/frame"
+	"klambda.io/init/internal/peer"
+	"klambda.io/init/internal/runtimeapi"
+	"klambda.io/init/internal/slot"
+)
+
+// waiter is a runtime's call of /next that waits for an event.
+type waiter struct {
+	delivery chan *runtimeapi.Delivery
+}
+
+// Generation implements runtimeapi.Backend.
+func (i *Instance) Generation() int { return int(i.generation.Load()) }
+
+// Next implements runtimeapi.Backend.
+func (i *Instance) Next(gone context.Context, generation int) (*runtimeapi.Delivery, *runtimeapi.Problem) {
+	w := &waiter{delivery: make(chan *runtimeapi.Delivery, 1)}
+	i.mu.Lock()
+	if i.launch != nil && i.launch.generation == generation {
+		i.launch.sync() // what was written before this call belongs to the invocation that it ends
+		i.launch.ready = true
+		i.failures = 0
+	}
+	i.waiters = append(i.waiters, w)
+	accepted := i.step(slot.Event{Kind: slot.Next, Generation: generation})
+	if !accepted {
+		i.unwait(w)
+	}
+	i.mu.Unlock()
+	if !accepted {
+		return nil, i.transition("Ready")
+	}
+	select {
+	case delivery := <-w.delivery:
+		return delivery, nil
+	case <-gone.Done():
+		i.mu.Lock()
+		i.unwait(w)
+		i.mu.Unlock()
+		return nil, nil
+	}
+}
+
+func (i *Instance) unwait(w *waiter) {
+	i.waiters = slices.DeleteFunc(i.waiters, func(other *waiter) bool { return other == w })
+}
+
+// deliver hands the event to one waiting call; a runtime that is not there yet will ask for it again.
+func (i *Instance) deliver(inv *invocation) {
+	if len(i.waiters) == 0 {
+		return
+	}
+	w := i.waiters[0]
+	i.waiters = i.waiters[1:]
+	w.delivery <- &runtimeapi.Delivery{
+		RequestID:       inv.header.RequestID,
+		DeadlineMs:      inv.started.Add(i.work.timeout()).UnixMilli(),
+		FunctionARN:     inv.header.FunctionARN,
+		TraceID:         inv.header.TraceID,
+		ClientContext:   inv.header.ClientContext,
+		CognitoIdentity: string(inv.header.CognitoIdentity),
+		Event:           inv.event,
+	}
+}
+
+// Check implements runtimeapi.Backend: first the id, then the state (reference §g.1).
+func (i *Instance) Check(generation int, request string) *runtimeapi.Problem {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.check(generation, request)
+}
+
+func (i *Instance) check(generation int, request string) *runtimeapi.Problem {
+	inv := i.invocations[i.machine.Current]
+	if inv == nil || inv.header.RequestID != request || generation != i.machine.Generation {
+		return &runtimeapi.Problem{Status: http.StatusBadRequest, Type: "InvalidRequestID", Message: "Invalid request ID"}
+	}
+	if i.machine.Phase != slot.Running || inv.streaming {
+		return i.transitionLocked("InvocationResponse")
+	}
+	return nil
+}
+
+// Answer implements runtimeapi.Backend.
+func (i *Instance) Answer(generation int, request string, answer runtimeapi.Answer) *runtimeapi.Problem {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if problem := i.check(generation, request); problem != nil {
+		return problem
+	}
+	i.posted = answer
+	i.step(slot.Event{Kind: slot.Response, Generation: generation, Attempt: i.machine.Current})
+	return nil
+}
+
+// InitError implements runtimeapi.Backend.
+func (i *Instance) InitError(generation int, answer runtimeapi.Answer) *runtimeapi.Problem {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.posted = answer
+	accepted := i.step(slot.Event{Kind: slot.InitError, Generation: generation})
+	i.posted = runtimeapi.Answer{}
+	if !accepted {
+		return i.transitionLocked("InitError")
+	}
+	return nil
+}
+
+func (i *Instance) transition(to string) *runtimeapi.Problem {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.transitionLocked(to)
+}
+
+// transitionLocked is AWS's text for a call in a wrong state; the names are those of AWS's own state machine.
+func (i *Instance) transitionLocked(to string) *runtimeapi.Problem {
+	from := "Started"
+	switch i.machine.Phase {
+	case slot.Ready:
+		from = "Ready"
+	case slot.Running:
+		from = "Running"
+	case slot.Answered:
+		from = "ResponseSent"
+	}
+	return &runtimeapi.Problem{
+		Status: http.StatusForbidden, Type: "InvalidStateTransition",
+		Message: fmt.Sprintf("State transition from %s to %s failed for runtime. Error: State transition is not allowed", from, to),
+	}
+}
+
+// Stream implements runtimeapi.Backend.
+func (i *Instance) Stream(generation int, request, contentType string) (runtimeapi.Streamer, *runtimeapi.Problem) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if problem := i.check(generation, request); problem != nil {
+		return nil, problem
+	}
+	inv := i.invocations[i.machine.Current]
+	if inv.header.Mode != frame.Streaming {
+		return nil, nil
+	}
+	inv.streaming = true
+	if c := inv.visible(); c != nil {
+		c.Send(frame.Head, frame.HeadHeader{
+			Attempt: inv.attempt.ID, Mode: frame.Streaming, ContentType: contentType,
+		}, nil)
+	}
+	return &streamer{instance: i, inv: inv, generation: generation}, nil
+}
+
+// streamer passes a streamed answer to the gateway as it comes.
+type streamer struct {
+	instance   *Instance
+	inv        *invocation
+	generation int
+}
+
+func (s *streamer) Write(piece []byte) error {
+	i := s.instance
+	i.mu.Lock()
+	if i.machine.Current != s.inv.attempt {
+		i.mu.Unlock()
+		return peer.ErrClosed
+	}
+	c := s.inv.visible()
+	s.inv.bytesOut += len(piece)
+	if c != nil {
+		c.Send(frame.Data, frame.DataHeader{Attempt: s.inv.attempt.ID}, append([]byte(nil), piece...))
+	}
+	i.mu.Unlock()
+	if c != nil && c.Wait() != nil {
+		return nil // the reader is gone: the function runs on, its output is discarded
+	}
+	return nil
+}
+
+func (s *streamer) Close(errorType, errorBody string) *runtimeapi.Problem {
+	i := s.instance
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	answer := runtimeapi.Answer{Failed: errorType != "", ErrorType: errorType, Body: []byte(errorBody)}
+	if i.machine.Current != s.inv.attempt || i.machine.Phase != slot.Running {
+		return i.transitionLocked("ResponseSent")
+	}
+	i.posted = answer
+	i.step(slot.Event{Kind: slot.Response, Generation: s.generation, Attempt: s.inv.attempt})
+	return nil
+}
+
+// Abort ends a stream that the runtime has broken off; what is out is out.
+func (s *streamer) Abort() { s.Close("Runtime.TruncatedResponse", "") }

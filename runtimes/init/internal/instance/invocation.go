@@ -1,0 +1,206 @@
+package instance
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"klambda.io/init/internal/frame"
+	"klambda.io/init/internal/logs"
+	"klambda.io/init/internal/peer"
+	"klambda.io/init/internal/slot"
+)
+
+const (
+	// completingPatience is how long an attempt waits for the one before it to end (docs/runtime-contract.md §1).
+	completingPatience = 100 * time.Millisecond
+	sampleEvery        = 100 * time.Millisecond
+	megabyte           = 1 << 20
+)
+
+// Statuses of an end frame.
+const (
+	success = "success"
+	failed  = "error"
+	timeout = "timeout"
+)
+
+// invocation is one attempt, from its first frame to its end.
+type invocation struct {
+	attempt slot.Attempt
+	key     string // the attempt in the memory of fates
+	conn    *peer.Conn
+	header  frame.InvokeHeader
+	event   []byte
+	loaded  bool
+	flaw    string // why the event is not JSON
+	brief   bool   // it waits for a completing one
+	cold    bool
+	started time.Time
+
+	patience, deadline *time.Timer
+
+	muted     bool // nobody waits for the answer
+	streaming bool // a head of a stream is out
+	status    string
+	errorType string
+	details   string // of an error in the middle of a stream
+	reported  bool   // status and error type belong into the REPORT line
+	bytesOut  int
+}
+
+// visible is the connection that the answer goes to, if any.
+func (inv *invocation) visible() *peer.Conn {
+	if inv.muted {
+		return nil
+	}
+	return inv.conn
+}
+
+func (inv *invocation) stopTimers() {
+	if inv.patience != nil {
+		inv.patience.Stop()
+	}
+	if inv.deadline != nil {
+		inv.deadline.Stop()
+	}
+}
+
+// begin starts the run: the clock of the timeout, the log, the promise to the gateway.
+func (i *Instance) begin(attempt slot.Attempt) {
+	inv := i.invocations[attempt]
+	inv.stopTimers()
+	inv.patience = nil
+	inv.started, inv.cold, inv.status = time.Now(), i.machine.Served == 0, success
+	i.memory.Accepted(inv.key)
+	i.thaw()
+	i.stream.Open()
+	i.stream.Line(logs.Start(inv.header.RequestID, i.work.assignment.Version))
+	inv.conn.SendLazily(frame.Accepted, frame.AcceptedHeader{Attempt: attempt.ID, Cold: inv.cold})
+	inv.deadline = time.AfterFunc(i.work.timeout(), func() {
+		i.handle(slot.Event{Kind: slot.Deadline, Attempt: attempt})
+	})
+	i.watchMemory()
+}
+
+// answer sends a complete answer, or ends a stream that has begun.
+func (i *Instance) answer(inv *invocation, body []byte, contentType, errorType string, isError bool) {
+	c := inv.visible()
+	switch {
+	case inv.streaming:
+		inv.details = string(body[:min(len(body), frame.Piece)])
+		if c != nil {
+			c.Send(frame.Data, frame.DataHeader{Attempt: inv.attempt.ID, Last: true}, nil)
+		}
+	case c != nil:
+		size := len(body)
+		head := frame.HeadHeader{
+			Attempt: inv.attempt.ID, Mode: frame.Buffered, Size: &size, ContentType: contentType,
+		}
+		if isError {
+			head.FunctionError, head.ErrorType = "Unhandled", errorType
+		}
+		c.SendBulk(frame.Head, head, inv.attempt.ID, body)
+	}
+	if !inv.streaming {
+		inv.bytesOut = len(body)
+	}
+}
+
+// fail answers with an error of the platform's own.
+func (i *Instance) fail(inv *invocation, status, errorType, message string) {
+	body, _ := json.Marshal(struct {
+		Type    string `json:"errorType"`
+		Message string `json:"errorMessage"`
+	}{errorType, fmt.Sprintf("RequestId: %s Error: %s", inv.header.RequestID, message)})
+	inv.status, inv.errorType, inv.reported = status, errorType, true
+	i.answer(inv, body, "application/json", errorType, true)
+}
+
+// finish reports an attempt and frees the slot.
+func (i *Instance) finish(attempt slot.Attempt) {
+	inv := i.invocations[attempt]
+	delete(i.invocations, attempt)
+	inv.stopTimers()
+	duration := min(time.Since(inv.started), i.work.timeout())
+	if i.peak.Load() == 0 {
+		i.sampleMemory()
+	}
+	report := logs.Report{
+		Request: inv.header.RequestID, Duration: duration, MemoryMB: i.work.assignment.MemorySize, UsedMB: i.usedMB(),
+	}
+	billed := duration
+	end := frame.EndHeader{
+		Attempt: attempt.ID, Status: inv.status, ErrorType: inv.errorType, ErrorDetails: inv.details,
+		MaxMemoryMB: report.UsedMB, BytesIn: inv.header.Size, BytesOut: inv.bytesOut,
+	}
+	if inv.cold {
+		report.Phases = i.phases.text()
+		if runtime := i.phases.runtime; runtime > 0 {
+			report.Init = runtime
+			billed += runtime
+			ms := milliseconds(runtime)
+			end.InitMs = &ms
+		}
+	}
+	report.BilledMs = int(math.Ceil(milliseconds(billed)))
+	if inv.reported {
+		report.Status = inv.status
+		if inv.status == failed {
+			report.ErrorType = inv.errorType
+		}
+	}
+	i.stream.Line(logs.End(inv.header.RequestID))
+	i.stream.Line(report.String())
+	tail := i.stream.Tail()
+	if !inv.header.LogTail {
+		tail = nil
+	}
+	end.DurationMs, end.BilledMs = milliseconds(duration), report.BilledMs
+	inv.conn.Send(frame.End, end, tail)
+}
+
+func (i *Instance) usedMB() int {
+	return int((i.peak.Load() + megabyte - 1) / megabyte)
+}
+
+// watchMemory samples the tree's memory for as long as something runs; the mutex is held.
+func (i *Instance) watchMemory() {
+	if i.sampling {
+		return
+	}
+	i.sampling = true
+	if i.sampler == nil {
+		i.sampler = time.AfterFunc(sampleEvery, i.sample)
+		return
+	}
+	i.sampler.Reset(sampleEvery)
+}
+
+// sample ends a function that is above its memory size, and comes again.
+func (i *Instance) sample() {
+	i.mu.Lock()
+	i.sampling = i.machine.Current != slot.None
+	limit := int64(i.work.assignment.MemorySize) * megabyte
+	again := i.sampling
+	i.mu.Unlock()
+	if !again {
+		return
+	}
+	if used := i.sampleMemory(); used > limit && i.keeper.Proportional() > limit {
+		i.keeper.KillTree() // the runtime's exit says the rest
+	}
+	i.sampler.Reset(sampleEvery)
+}
+
+func (i *Instance) sampleMemory() int64 {
+	used := i.keeper.Resident()
+	for old := i.peak.Load(); used > old && !i.peak.CompareAndSwap(old, used); old = i.peak.Load() {
+	}
+	return used
+}
+
+func milliseconds(d time.Duration) float64 {
+	return math.Round(float64(d)/float64(time.Microsecond)) / 1000
+}

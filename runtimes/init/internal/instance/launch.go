@@ -1,0 +1,219 @@
+package instance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"klambda.io/init/internal/frame"
+	"klambda.io/init/internal/logs"
+	"klambda.io/init/internal/process"
+	"klambda.io/init/internal/slot"
+)
+
+const (
+	// initLimit is Lambda's limit of the init phase for functions on demand.
+	initLimit = 10 * time.Second
+	// exitGrace lets a runtime that has reported its init error leave by itself, with its last words.
+	exitGrace = 100 * time.Millisecond
+	// A function whose start always fails is started ever more slowly, up to this.
+	backOffFirst = 100 * time.Millisecond
+	backOffLast  = time.Second
+)
+
+// launch is one process of the runtime, from the decision to start it to its end.
+type launch struct {
+	generation int
+	first      bool // in the init phase
+	began      time.Time
+	cancel     context.CancelFunc
+	done       chan struct{} // the start is over, whatever came of it
+	exited     chan struct{}
+	pipe       *logs.Pipe // nil before done, and when the start failed
+
+	ready      bool // it has been at /next (guarded by the instance's mutex, as all below)
+	polite     bool // it said that it will leave
+	exitType   string
+	exitReason string
+}
+
+// sync takes what the process has written so far.
+func (l *launch) sync() {
+	select {
+	case <-l.done:
+		if l.pipe != nil {
+			l.pipe.Sync()
+		}
+	default:
+	}
+}
+
+// start begins a new process of the runtime; the mutex is held.
+func (i *Instance) start(generation int, first bool) {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &launch{
+		generation: generation, first: first, began: time.Now(), cancel: cancel,
+		done: make(chan struct{}), exited: make(chan struct{}),
+	}
+	i.launch = l
+	pause := i.backOff()
+	go func() {
+		defer close(l.done)
+		if pause > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+		}
+		if err := i.spawn(l); err != nil {
+			go i.gone(l, "Runtime.InvalidEntrypoint", err.Error())
+		}
+	}()
+	if first {
+		time.AfterFunc(initLimit, func() {
+			i.handle(slot.Event{Kind: slot.InitLimit, Generation: generation})
+		})
+	}
+}
+
+// backOff is how long to wait before the next start.
+func (i *Instance) backOff() time.Duration {
+	if i.failures < 2 {
+		return 0
+	}
+	pause := min(backOffFirst<<min(i.failures-2, 10), backOffLast, i.work.timeout()/4)
+	return pause - time.Since(i.lastFailure)
+}
+
+func (i *Instance) spawn(l *launch) error {
+	w := i.work
+	path, err := w.bootstrap()
+	if err != nil {
+		return err
+	}
+	pipe, output, err := logs.NewPipe(i.stream.Output)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = output.Close() }()
+	l.pipe = pipe
+	_, err = i.keeper.Start(process.Command{
+		Path: path, Arguments: []string{path}, Environment: w.environment, Directory: w.taskRoot, Output: output,
+		Writable: []string{i.settings.Path("/tmp"), "/dev", "/proc"},
+	}, func(e process.Exit) {
+		go func() {
+			<-l.done
+			errorType, reason := exitTexts(e)
+			i.gone(l, errorType, reason)
+		}()
+	})
+	return err
+}
+
+// gone tells the machine that the process has ended, after its last words.
+func (i *Instance) gone(l *launch, errorType, reason string) {
+	<-l.done
+	if l.pipe != nil {
+		l.pipe.Sync()
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	close(l.exited)
+	l.exitType, l.exitReason = errorType, reason
+	i.step(slot.Event{Kind: slot.Exited, Generation: l.generation})
+}
+
+// reset ends what is left of a process and tells the machine when nothing is.
+func (i *Instance) reset(l *launch) {
+	l.cancel()
+	<-l.done
+	i.mu.Lock()
+	polite := l.polite
+	i.mu.Unlock()
+	if polite {
+		select {
+		case <-l.exited:
+		case <-time.After(exitGrace):
+		}
+	}
+	i.keeper.KillTree()
+	if l.pipe != nil {
+		l.pipe.Close()
+	}
+	i.api.Disconnect(l.generation)
+	i.handle(slot.Event{Kind: slot.Cleared, Generation: l.generation})
+}
+
+// initialised notes the first success: how long each part of the start took.
+func (i *Instance) initialised() {
+	i.failures = 0
+	i.phases.ready = time.Now()
+	i.phases.runtime = time.Since(i.launch.began)
+	i.launch.ready = true
+	header := i.phases.header()
+	for _, c := range i.connections {
+		c.Send(frame.Phases, header, nil)
+	}
+}
+
+// noteFailure reports a start that came to nothing.
+func (i *Instance) noteFailure(phase string) {
+	i.failures++
+	i.lastFailure = time.Now()
+	l := i.launch
+	l.sync()
+	took := time.Since(l.began)
+	status, errorType := failed, l.exitType
+	switch {
+	case i.posted.Failed:
+		errorType = i.posted.ErrorType
+		if errorType == "" {
+			errorType = typeOf(i.posted.Body)
+		}
+		l.polite = true
+	case errorType == "":
+		status = timeout
+	}
+	i.stream.Line(logs.InitReport(took, phase, status, errorType))
+}
+
+// bootstrap finds what to run (reference §h: custom runtimes bring it themselves).
+func (w *work) bootstrap() (string, error) {
+	for _, path := range w.candidates {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("Couldn't find valid bootstrap(s): [%s]", strings.Join(w.candidates, " ")) //nolint:staticcheck // AWS's text
+}
+
+func candidates(runtime, taskRoot, optRoot, runtimeRoot, override string) []string {
+	last := filepath.Join(runtimeRoot, "bootstrap")
+	if override != "" {
+		last = override
+	}
+	if strings.HasPrefix(runtime, "provided") {
+		return []string{filepath.Join(taskRoot, "bootstrap"), filepath.Join(optRoot, "bootstrap"), last}
+	}
+	return []string{last}
+}
+
+// typeOf reads the error type of an error body.
+func typeOf(body []byte) string {
+	var e struct {
+		Type string `json:"errorType"`
+	}
+	if json.Unmarshal(body, &e) != nil {
+		return ""
+	}
+	return e.Type
+}
+
+func timeoutText(limit time.Duration) string {
+	return fmt.Sprintf("Task timed out after %.2f seconds", limit.Seconds())
+}

@@ -1,0 +1,141 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"klambda.io/init/internal/assign"
+	"klambda.io/init/internal/environment"
+	"klambda.io/init/internal/frame"
+	"klambda.io/init/internal/logs"
+	"klambda.io/init/internal/slot"
+	"klambda.io/init/internal/unpack"
+)
+
+// prepareLimit bounds fetching and unpacking together.
+const prepareLimit = 5 * time.Minute
+
+// work is the assignment, and what has been made of it.
+type work struct {
+	assignment  assign.Assignment
+	header      frame.AssignHeader
+	inline      []byte
+	failure     frame.FailedHeader
+	environment []string
+	taskRoot    string
+	candidates  []string
+}
+
+func (w *work) timeout() time.Duration { return time.Duration(w.assignment.Timeout) * time.Second }
+
+// prepare carries the assignment out: code and layers in place, environment known.
+func (i *Instance) prepare(w *work) {
+	ctx, cancel := context.WithTimeout(context.Background(), prepareLimit)
+	defer cancel()
+	err := i.install(ctx, w)
+	w.inline = nil
+	if err != nil {
+		w.failure = frame.FailedHeader{Digest: w.assignment.Digest, ErrorType: failureType(err), Message: err.Error()}
+		i.handle(slot.Event{Kind: slot.Unusable})
+		return
+	}
+	i.describe(w)
+	i.handle(slot.Event{Kind: slot.Unpacked})
+}
+
+func (i *Instance) describe(w *work) {
+	a := w.assignment
+	stream := w.header.LogStream
+	if stream == "" {
+		stream = environment.LogStream(time.Now(), a)
+	}
+	kind := w.header.InitializationType
+	if kind == "" {
+		kind = "on-demand"
+	}
+	w.taskRoot = i.settings.Path("/var/task")
+	runtimeRoot := i.settings.Path("/var/runtime")
+	w.candidates = candidates(a.Runtime, w.taskRoot, i.settings.Path("/opt"), runtimeRoot, i.settings.Bootstrap)
+	w.environment = environment.Variables(environment.Input{
+		Assignment: a, InitializationType: kind, Credentials: w.header.Credentials, Endpoints: w.header.Endpoints,
+		LogStream: stream, RuntimeAPI: i.api.Address(), TaskRoot: w.taskRoot, RuntimeRoot: runtimeRoot,
+		Resolved: i.settings.Values, Image: i.settings.Image,
+	})
+}
+
+// install fetches and unpacks layers, in their order, and code.
+func (i *Instance) install(ctx context.Context, w *work) error {
+	budget := unpack.NewBudget(unpack.MaxBytes, unpack.MaxEntries)
+	opt := i.settings.Path("/opt")
+	for n, layer := range w.assignment.Layers {
+		if err := i.place(ctx, w.header.Layers[n], nil, layer, opt, budget); err != nil {
+			return err
+		}
+	}
+	return i.place(ctx, w.header.Code, w.inline, w.assignment.Code, i.settings.Path("/var/task"), budget)
+}
+
+func (i *Instance) place(
+	ctx context.Context, source frame.Source, inline []byte, want assign.Blob, directory string, budget *unpack.Budget,
+) error {
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return err
+	}
+	began := time.Now()
+	archive, err := i.obtain(ctx, source, inline, want)
+	i.phases.fetch += time.Since(began)
+	if err != nil {
+		return err
+	}
+	defer archive.Close()
+	began = time.Now()
+	err = unpack.Zip(archive, archive.Size, directory, budget)
+	i.phases.unpack += time.Since(began)
+	return err
+}
+
+func (i *Instance) obtain(ctx context.Context, source frame.Source, inline []byte, want assign.Blob) (assign.Archive, error) {
+	if source.Inline {
+		return assign.Inline(inline, want)
+	}
+	return assign.Fetch(ctx, i.client, source.URL, i.settings.Path("/tmp"), want)
+}
+
+func failureType(err error) string {
+	var fetching *assign.Error
+	var unpacking *unpack.Error
+	switch {
+	case errors.As(err, &fetching):
+		return fetching.Type
+	case errors.As(err, &unpacking):
+		return unpacking.Type
+	default:
+		return "CodeStorageError"
+	}
+}
+
+// phases is the protocol of the start.
+type phases struct {
+	booted, dialled, assigned, ready time.Time
+	fetch, unpack, runtime           time.Duration
+}
+
+func (p phases) dial() time.Duration   { return p.dialled.Sub(p.booted) }
+func (p phases) assign() time.Duration { return p.assigned.Sub(p.dialled) }
+
+func (p phases) header() frame.PhasesHeader {
+	return frame.PhasesHeader{
+		DialMs: milliseconds(p.dial()), AssignMs: milliseconds(p.assign()), FetchMs: milliseconds(p.fetch),
+		UnpackMs: milliseconds(p.unpack), RuntimeMs: milliseconds(p.runtime), TotalMs: milliseconds(p.ready.Sub(p.booted)),
+	}
+}
+
+func (p phases) text() string {
+	return logs.Phases(
+		logs.Phase{Name: "dial", Took: p.dial()}, logs.Phase{Name: "assign", Took: p.assign()},
+		logs.Phase{Name: "fetch", Took: p.fetch}, logs.Phase{Name: "unpack", Took: p.unpack},
+		logs.Phase{Name: "runtime", Took: p.runtime},
+	)
+}

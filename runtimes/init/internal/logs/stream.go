@@ -1,0 +1,93 @@
+package logs
+
+import (
+	"bytes"
+	"sync"
+)
+
+const (
+	// TailBytes is how much of an invocation's log a caller can ask for (LogType: Tail).
+	TailBytes = 4096
+	// longestLine is what waits for its end of line; longer lines go out in pieces.
+	longestLine = 64 << 10
+)
+
+// Stream is the environment's log: the function's output and the platform's lines, in order.
+type Stream struct {
+	sink *Sink
+
+	mu      sync.Mutex
+	partial []byte
+	tail    []byte // the last bytes of the current invocation, at most twice TailBytes
+	keep    bool
+}
+
+// NewStream logs to a sink.
+func NewStream(sink *Sink) *Stream { return &Stream{sink: sink} }
+
+// Output takes what the function wrote.
+func (s *Stream) Output(data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end := bytes.LastIndexByte(data, '\n') + 1
+	if end > 0 {
+		if len(s.partial) > 0 {
+			s.partial = append(s.partial, data[:end]...)
+			s.emit(s.partial)
+			s.partial = s.partial[:0]
+		} else {
+			s.emit(data[:end])
+		}
+	}
+	s.partial = append(s.partial, data[end:]...)
+	if len(s.partial) > longestLine {
+		s.emit(s.partial)
+		s.partial = nil
+	}
+}
+
+// Line adds a line of the platform's own; an unfinished line of the function is ended first.
+func (s *Stream) Line(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finishPartial()
+	s.emit(append([]byte(text), '\n'))
+}
+
+// Open begins the tail of an invocation.
+func (s *Stream) Open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finishPartial()
+	s.tail, s.keep = s.tail[:0], true
+}
+
+// Tail ends it and returns its last bytes; they are the caller's.
+func (s *Stream) Tail() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep = false
+	return bytes.Clone(s.tail[max(0, len(s.tail)-TailBytes):])
+}
+
+func (s *Stream) finishPartial() {
+	if len(s.partial) > 0 {
+		s.emit(append(s.partial, '\n'))
+		s.partial = s.partial[:0]
+	}
+}
+
+func (s *Stream) emit(text []byte) {
+	s.sink.Write(text)
+	if !s.keep {
+		return
+	}
+	if len(text) > TailBytes {
+		text = text[len(text)-TailBytes:]
+	}
+	if len(s.tail)+len(text) > 2*TailBytes {
+		kept := copy(s.tail, s.tail[max(0, len(s.tail)-TailBytes):])
+		s.tail = s.tail[:kept]
+	}
+	s.tail = append(s.tail, text...)
+}

@@ -1,0 +1,98 @@
+// Command init is PID 1 of every function container: it calls the gateways, becomes the function that they assign, runs
+// one invocation at a time through Lambda's Runtime API, and outlives whatever the function does.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"klambda.io/init/internal/guard"
+	"klambda.io/init/internal/instance"
+	"klambda.io/init/internal/logs"
+	"klambda.io/init/internal/peer"
+	"klambda.io/init/internal/process"
+	"klambda.io/init/internal/runtimeapi"
+	"klambda.io/init/internal/settings"
+)
+
+// version is set by the linker: -ldflags "-X main.version=…".
+var version = "dev"
+
+// The main goroutine keeps the main thread for itself: package guard confines threads for good, and the main thread is
+// the one that the kernel asks whether the function may signal init.
+func init() { runtime.LockOSThread() }
+
+func main() {
+	booted := time.Now()
+	if len(os.Args) > 1 && os.Args[1] == "version" {
+		fmt.Println(version)
+		return
+	}
+	runtime.GOMAXPROCS(1)
+	if err := run(booted); err != nil {
+		fmt.Fprintln(os.Stderr, "klambda init:", err)
+		os.Exit(1)
+	}
+}
+
+func run(booted time.Time) error {
+	guard.Own()
+	configuration, err := settings.Read(os.Environ())
+	if err != nil {
+		return err
+	}
+	guard.Erase(os.Getenv("KLAMBDA_TOKEN"))
+	settings.Wipe()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+
+	sink := logs.NewSink(os.Stdout)
+	one := instance.New(configuration, process.NewKeeper(), logs.NewStream(sink), booted)
+	api, err := runtimeapi.Listen(configuration.APIPort, one)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	gateways := peer.NewSet(configuration.Gateways, peer.Identity{
+		Namespace: configuration.Namespace, Pod: configuration.Pod, PodUID: configuration.PodUID,
+		Boot: peer.Nonce(), Token: configuration.Token,
+	}, one, complain())
+	one.Attach(api, instance.Named(ctx, gateways))
+	go func() { _ = api.Serve() }()
+	go gateways.Run(ctx)
+
+	for {
+		select {
+		case <-stop:
+			one.Terminate()
+		case <-one.Left():
+			one.Close()
+			sink.Flush()
+			return nil
+		}
+	}
+}
+
+// complain writes failures of the connection to gateways to stderr, the same one at most every ten seconds: the pod's
+// stdout is Lambda's log and stays clean.
+func complain() func(error) {
+	lines := make(chan string, 1)
+	go func() {
+		for line := range lines {
+			fmt.Fprintln(os.Stderr, "klambda init: gateways:", line)
+			time.Sleep(10 * time.Second)
+		}
+	}()
+	return func(err error) {
+		select {
+		case lines <- err.Error():
+		default:
+		}
+	}
+}

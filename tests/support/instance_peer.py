@@ -1,0 +1,372 @@
+"""A gateway's side of the frames protocol, small enough for tests, and init run as an ordinary process.
+
+`Gateway` accepts the connections that init opens and offers the protocol frame by frame (`Connection.send`, `receive`) and
+whole invocations (`Connection.invoke`). `Init` builds a root directory (var/task, var/runtime, opt, tmp) and runs the real
+binary in it. Everything is on the loopback device. Not here: the gateway's decisions; this peer does what a test says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import io
+import itertools
+import json
+import os
+import secrets
+import shutil
+import signal
+import struct
+import subprocess
+import uuid
+import zipfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TOKEN = "token-of-the-tests"
+PIECE = 64 << 10
+(HELLO, CHALLENGE, PROOF, ASSIGN, INVOKE, DATA, CANCEL, DRAIN, QUERY, PEERS) = range(1, 11)
+(ASSIGNED, FAILED, STATE, REFUSED, ACCEPTED, HEAD, END, LOGS, PHASES) = range(16, 25)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One frame as received."""
+
+    type: int
+    header: dict[str, Any]
+    body: bytes = b""
+
+
+def encode(kind: int, header: Mapping[str, Any], body: bytes = b"") -> bytes:
+    """Render one frame."""
+    text = json.dumps(header).encode()
+    return struct.pack(">IBI", 5 + len(text) + len(body), kind, len(text)) + text + body
+
+
+def mac(role: str, first: str, second: str, pod_uid: str, boot: str, token: str = TOKEN) -> str:
+    """Prove knowledge of the token, as in docs/runtime-contract.md."""
+    text = "\n".join([role, first, second, pod_uid, boot])
+    return hmac.new(token.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """Everything that came back for one attempt."""
+
+    attempt: str
+    refused: dict[str, Any] | None = None
+    accepted: dict[str, Any] | None = None
+    head: dict[str, Any] | None = None
+    body: bytes = b""
+    end: dict[str, Any] | None = None
+    tail: str = ""
+    pieces: list[bytes] = field(default_factory=list)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Connection:
+    """One instance, after the handshake; attempts' frames go to their invocations, the rest to `others`."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: dict[str, Any]
+    ) -> None:
+        self.reader, self.writer, self.hello = reader, writer, hello
+        self.proof: dict[str, Any] = {}
+        self.others: asyncio.Queue[Frame] = asyncio.Queue()
+        self.attempts: dict[str, asyncio.Queue[Frame]] = {}
+        self.states: list[str] = []
+        self.closed = asyncio.Event()
+
+    def send(self, kind: int, header: Mapping[str, Any], body: bytes = b"") -> None:
+        self.writer.write(encode(kind, header, body))
+
+    async def read(self) -> Frame:
+        length, kind, size = struct.unpack(">IBI", await self.reader.readexactly(9))
+        payload = await self.reader.readexactly(length - 5)
+        header = json.loads(payload[:size]) if size else {}
+        return Frame(type=kind, header=header, body=payload[size:])
+
+    async def pump(self) -> None:
+        """Sort incoming frames until the connection ends."""
+        try:
+            while True:
+                frame = await self.read()
+                queue = self.attempts.get(frame.header.get("attempt", ""))
+                if frame.type == STATE:
+                    self.states.append(frame.header["state"])
+                if frame.type != STATE and queue is not None:
+                    queue.put_nowait(frame)
+                else:
+                    self.others.put_nowait(frame)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.closed.set()
+
+    async def expect(self, kind: int, **members: Any) -> Frame:
+        """Wait for a frame of a type with these header members; others are skipped."""
+        while True:
+            frame = await asyncio.wait_for(self.others.get(), 20)
+            if frame.type == kind and members.items() <= frame.header.items():
+                return frame
+
+    async def until(self, *states: str) -> dict[str, Any]:
+        """Ask for the state until it is one of these."""
+        for _ in range(2000):
+            self.send(QUERY, {})
+            header = (await self.expect(STATE)).header
+            if header["state"] in states:
+                return header
+            await asyncio.sleep(0.005)
+        raise AssertionError(f"never one of {states}: {self.states[-10:]}")
+
+    def start(self, event: bytes, **members: Any) -> tuple[str, asyncio.Queue[Frame]]:
+        """Send an invocation; its frames arrive in the returned queue."""
+        attempt = members.pop("attempt", None) or uuid.uuid4().hex
+        queue: asyncio.Queue[Frame] = asyncio.Queue()
+        self.attempts[attempt] = queue
+        header = {
+            "attempt": attempt,
+            "requestId": str(uuid.uuid4()),
+            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:hello",
+            "logTail": True,
+            "mode": "buffered",
+            "remaining": 30000,
+            "size": len(event),
+            "validated": False,
+        } | members
+        self.send(INVOKE, header, event[:PIECE])
+        for offset in range(PIECE, len(event), PIECE):
+            self.send(DATA, {"attempt": attempt}, event[offset : offset + PIECE])
+        return attempt, queue
+
+    async def collect(self, attempt: str, queue: asyncio.Queue[Frame], limit: float) -> Outcome:
+        """Gather an attempt's frames until it is refused or ended."""
+        outcome = Outcome(attempt=attempt)
+        async with asyncio.timeout(limit):
+            while outcome.end is None and outcome.refused is None:
+                frame = await queue.get()
+                if frame.type == REFUSED:
+                    outcome.refused = frame.header
+                elif frame.type == ACCEPTED:
+                    outcome.accepted = frame.header
+                elif frame.type == HEAD:
+                    outcome.head, outcome.body = frame.header, frame.body
+                elif frame.type == DATA:
+                    outcome.pieces.append(frame.body)
+                elif frame.type == END:
+                    outcome.end, outcome.tail = frame.header, frame.body.decode()
+        outcome.body += b"".join(outcome.pieces)
+        del self.attempts[attempt]
+        return outcome
+
+    async def invoke(self, event: Any = None, *, limit: float = 30, **members: Any) -> Outcome:
+        """Run one invocation from its first frame to its last."""
+        raw = event if isinstance(event, bytes) else json.dumps(event).encode()
+        attempt, queue = self.start(raw, **members)
+        return await self.collect(attempt, queue, limit)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Gateway:
+    """Listens for instances on a loopback port."""
+
+    def __init__(self, name: str = "gateway-0", token: str = TOKEN) -> None:
+        self.name, self.token = name, token
+        self.connections: asyncio.Queue[Connection] = asyncio.Queue()
+        self.refusals = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: set[Connection] = set()
+
+    async def start(self, port: int = 0) -> str:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return f"127.0.0.1:{self.port}"
+
+    async def stop(self) -> None:
+        self._server.close()
+        for connection in list(self._open):
+            connection.writer.transport.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def connection(self) -> Connection:
+        """Wait for the next instance that completes its handshake."""
+        return await asyncio.wait_for(self.connections.get(), 10)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        connection = Connection(reader, writer, {})
+        self._open.add(connection)
+        try:
+            if await self._handshake(connection):
+                self.connections.put_nowait(connection)
+                await connection.pump()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.refusals += 1
+        finally:
+            self._open.discard(connection)
+            writer.close()
+            self._tasks.discard(task)
+
+    async def _handshake(self, connection: Connection) -> bool:
+        hello = await connection.read()
+        assert hello.type == HELLO, hello
+        connection.hello = hello.header
+        nonce = secrets.token_hex(16)
+        uid, boot, theirs = (hello.header[k] for k in ("podUid", "boot", "nonce"))
+        connection.send(
+            CHALLENGE,
+            {
+                "version": 1,
+                "gateway": self.name,
+                "nonce": nonce,
+                "mac": mac("gateway", theirs, nonce, uid, boot, self.token),
+            },
+        )
+        proof = await connection.read()
+        assert proof.type == PROOF, proof
+        connection.proof = proof.header
+        return hmac.compare_digest(
+            proof.header["mac"], mac("instance", nonce, theirs, uid, boot, self.token)
+        )
+
+
+def archive(files: Mapping[str, str | bytes], mode: int = 0o644) -> bytes:
+    """Zip files, with Unix modes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.create_system = 3
+            entry.external_attr = mode << 16
+            target.writestr(entry, content)
+    return out.getvalue()
+
+
+def assignment(code: bytes, **members: Any) -> dict[str, Any]:
+    """Describe a function as the operator does."""
+    return {
+        "digest": "d" * 64,
+        "functionName": "hello",
+        "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:hello",
+        "version": "$LATEST",
+        "accountId": "123456789012",
+        "region": "us-east-1",
+        "runtime": "python3.13",
+        "handler": "lambda_function.lambda_handler",
+        "memorySize": 128,
+        "timeout": 3,
+        "ephemeralStorage": 512,
+        "environment": {},
+        "code": {"sha256": hashlib.sha256(code).hexdigest(), "size": len(code)},
+        "layers": [],
+        "logGroup": "/aws/lambda/hello",
+        "logFormat": "Text",
+        "tracingMode": "PassThrough",
+        "role": "arn:aws:iam::123456789012:role/hello",
+    } | members
+
+
+def assign(connection: Connection, code: bytes, **members: Any) -> None:
+    """Assign a function whose code comes inline."""
+    frame = {"initializationType": "on-demand", "endpoints": {}, "code": {"inline": True}}
+    extra = members.pop("frame", {})
+    connection.send(ASSIGN, {"assignment": assignment(code, **members)} | frame | extra, code)
+
+
+_counter = itertools.count()
+
+
+class Init:
+    """The binary as an ordinary process, with a root of its own."""
+
+    def __init__(self, binary: Path, root: Path, bootstrap: str) -> None:
+        self.binary, self.root = binary, root
+        for name in ("var/task", "var/runtime", "opt", "tmp"):
+            (root / name).mkdir(parents=True)
+        self.write_bootstrap(bootstrap)
+        self.process: asyncio.subprocess.Process | None = None
+        self._out = root / "stdout"
+
+    def write_bootstrap(self, script: str) -> None:
+        path = self.root / "var/runtime/bootstrap"
+        path.write_text(script)
+        path.chmod(0o755)
+
+    async def start(self, *gateways: str, **environment: str) -> None:
+        variables = {
+            "KLAMBDA_GATEWAYS": ",".join(gateways),
+            "KLAMBDA_TOKEN": TOKEN,
+            "KLAMBDA_POD_UID": str(uuid.uuid4()),
+            "KLAMBDA_POD_NAME": f"hello-{next(_counter)}",
+            "KLAMBDA_NAMESPACE": "default",
+            "KLAMBDA_ROOT": str(self.root),
+            "KLAMBDA_API_PORT": "0",
+            "KUBERNETES_SERVICE_HOST": "10.96.0.1",
+            "HOSTNAME": "hello-0",
+            "PATH": os.environ["PATH"],
+        } | environment
+        with self._out.open("wb") as out:
+            self.process = await asyncio.create_subprocess_exec(
+                self.binary, stdout=out, stderr=None, env=variables
+            )
+
+    @property
+    def output(self) -> str:
+        return self._out.read_bytes().decode(errors="replace")
+
+    async def stop(self) -> int:
+        """End it as kubelet does, then without mercy; returns the exit status."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGTERM)
+        try:
+            return await asyncio.wait_for(self.process.wait(), 10)
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+            raise
+
+
+def go() -> str | None:
+    """Find the Go tool."""
+    return shutil.which("go") or shutil.which("/usr/local/go/bin/go")
+
+
+def build(source: Path, target: Path, version: str = "test") -> Path:
+    """Build init as the image does."""
+    tool = go()
+    assert tool is not None
+    flags = f"-s -w -X main.version={version}"
+    subprocess.run(
+        [tool, "build", "-trimpath", "-ldflags", flags, "-o", str(target), "."],
+        cwd=source,
+        env=os.environ | {"CGO_ENABLED": "0"},
+        check=True,
+    )
+    return target
+
+
+@contextlib.asynccontextmanager
+async def gateway(name: str = "gateway-0", token: str = TOKEN) -> AsyncIterator[Gateway]:
+    """Run a gateway for the length of a block."""
+    server = Gateway(name, token)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
