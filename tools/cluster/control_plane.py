@@ -102,6 +102,9 @@ def apiserver_command(program: Path, settings: ApiServerSettings) -> list[str]:
     ]
     if settings.kubelets:
         command += [
+            # No front proxy is used; the controllers ask for its CA all the time.
+            f"--requestheader-client-ca-file={pki.ca}",
+            "--requestheader-allowed-names=front-proxy-client",
             f"--kubelet-client-certificate={pki.certificate('apiserver-kubelet')}",
             f"--kubelet-client-key={pki.key('apiserver-kubelet')}",
             "--kubelet-preferred-address-types=InternalIP",

@@ -7,11 +7,12 @@ called by. An unchanged program costs a hash of its module's few files.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.cluster.layout import Layout
+from tools.cluster.layout import REPOSITORY, Layout
 from tools.cluster.steps import Steps
 from tools.cluster.toolchain import find
 
@@ -33,10 +34,11 @@ class Program:
     def key(self) -> str:
         """Return the hash of everything that makes this program what it is."""
         digest = hashlib.sha256(f"{self.package}\0{self.ldflags}\0".encode())
-        for file in sorted(self.module.iterdir()):
+        for file in sorted(self.module.rglob("*")):
             if file.suffix in {".go", ".mod", ".sum"} and not file.name.endswith("_test.go"):
                 content = file.read_bytes()
-                digest.update(f"{file.name}\0{len(content)}\0".encode() + content)
+                place = file.relative_to(self.module)
+                digest.update(f"{place}\0{len(content)}\0".encode() + content)
         return digest.hexdigest()[:KEY_LENGTH]
 
     def path(self, layout: Layout) -> Path:
@@ -73,13 +75,27 @@ PAUSE = Program(name="pause", module=MODULES / "pause", links=("pause",))
 FORWARD = Program(name="forward", module=MODULES / "forward", links=("forward",))
 KIND = Program(name="kind", module=MODULES / "kind", package="sigs.k8s.io/kind", links=("kind",))
 
+INIT = Program(name="init", module=REPOSITORY / "runtimes" / "init")
+
 API_SERVER = (KUBERNETES,)
 NATIVE = (KUBERNETES, HELM, COREDNS, PAUSE, FORWARD)
+CLIENTS = (KUBERNETES, HELM)  # kubectl and helm
 
 
 def missing(layout: Layout, programs: Sequence[Program]) -> list[Program]:
     """Return the programs that are not in the cache."""
     return [program for program in programs if not program.path(layout).exists()]
+
+
+def ensure_clients(layout: Layout, steps: Steps, *others: Program) -> None:
+    """Have kubectl and helm: the user's own, else ours (kubectl comes with all of Kubernetes)."""
+    absent = [each for each in CLIENTS if not all(map(shutil.which, clients_of(each)))]
+    ensure(layout, steps, [*others, *absent])
+
+
+def clients_of(program: Program) -> tuple[str, ...]:
+    """Return which of a program's names a user's machine may bring itself."""
+    return tuple(name for name in program.links if name in {"kubectl", "helm"})
 
 
 def ensure(layout: Layout, steps: Steps, programs: Sequence[Program]) -> None:

@@ -1,0 +1,145 @@
+"""Two ways to build a Dockerfile: buildah without a daemon or registry, and Docker.
+
+Both give an image by its content name and, for loading, an archive in the cache. buildah keeps
+its store in the cache and runs in a mount namespace of its own: the machine's image store is not
+touched, and what it mounts goes when it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from tools.cluster.images.base import Base
+from tools.cluster.images.contexts import Context
+from tools.cluster.layout import Layout
+from tools.cluster.shell import Shell
+
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+
+
+class Builder(Protocol):
+    """Builds images."""
+
+    def base(self) -> str:
+        """Return what identifies the base image, for the tags."""
+        ...
+
+    def ready(self, context: Context) -> bool:
+        """Whether the image was built before."""
+        ...
+
+    def build(self, context: Context, shell: Shell) -> None:
+        """Build the image."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buildah:
+    """Builds with buildah on a base made from Debian's packages."""
+
+    layout: Layout
+    foundation: Base = field(default_factory=Base)
+
+    def base(self) -> str:
+        """Return the recipe's name."""
+        return self.foundation.reference()
+
+    def ready(self, context: Context) -> bool:
+        """Whether the archive is in the cache."""
+        return self.archive(context).exists()
+
+    def archive(self, context: Context) -> Path:
+        """Return the image's OCI archive."""
+        return self.layout.cache / "images" / f"{context.name}-{context.tag()}.tar"
+
+    def build(self, context: Context, shell: Shell) -> None:
+        """Build the image and write its archive."""
+        if context.base:
+            self._ensure_base(shell)
+        folder = self.layout.state / "contexts" / context.name
+        context.assemble(folder)
+        reference = context.reference()
+        arguments = {**context.arguments, "BASE": self.base()}
+        shell.stream(
+            *self._buildah("build"), "--layers", "--isolation=chroot", "--pull-never",
+            *(f"--build-arg={name}={value}" for name, value in arguments.items()),
+            *trust_options(Path(CA_BUNDLE)),
+            f"--tag={reference}", folder,
+        )  # fmt: skip
+        archive = self.archive(context)
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        partial = archive.with_name(f"partial-{archive.name}")
+        partial.unlink(missing_ok=True)
+        shell.stream(
+            *self._buildah("push"), "--disable-compression", reference,
+            f"oci-archive:{partial}:{reference}",
+        )  # fmt: skip
+        partial.rename(archive)
+
+    def push(self, context: Context, reference: str, shell: Shell) -> None:
+        """Push the image to a registry under another name."""
+        source = f"oci-archive:{self.archive(context)}"
+        shell.stream(*self._buildah("pull"), source)
+        shell.stream(*self._buildah("push"), context.reference(), f"docker://{reference}")
+
+    def _ensure_base(self, shell: Shell) -> None:
+        reference = self.foundation.reference()
+        if shell.succeeds(*self._buildah("inspect"), "--type=image", reference):
+            return
+        archive = self.foundation.make(self.layout.cache, shell)
+        container = shell.run(*self._buildah("from"), "scratch").strip()
+        shell.stream(*self._buildah("add"), container, str(archive), "/")
+        shell.stream(*self._buildah("config"), "--cmd", "/bin/bash", container)
+        shell.stream(*self._buildah("commit"), "--rm", container, reference)
+
+    def _buildah(self, verb: str) -> list[str]:
+        store = self.layout.cache / "containers"
+        return [
+            "unshare", "--mount", "--propagation=slave",
+            "buildah", f"--root={store / 'root'}", f"--runroot={store / 'run'}",
+            "--storage-driver=overlay", verb,
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Docker:
+    """Builds with the Docker engine; the base comes from its registry."""
+
+    layout: Layout
+    image: str = "docker.io/library/debian:trixie-slim"
+
+    def base(self) -> str:
+        """Return the base image's name."""
+        return self.image
+
+    def ready(self, context: Context) -> bool:
+        """Whether the engine has the image."""
+        shell = Shell(environment={})
+        return shell.succeeds("docker", "image", "inspect", context.reference())
+
+    def build(self, context: Context, shell: Shell) -> None:
+        """Build the image in the engine."""
+        folder = self.layout.state / "contexts" / context.name
+        context.assemble(folder)
+        arguments = {**context.arguments, "BASE": self.base()}
+        shell.stream(
+            "docker", "build",
+            *(f"--build-arg={name}={value}" for name, value in arguments.items()),
+            f"--tag={context.reference()}", folder,
+        )  # fmt: skip
+
+    def push(self, context: Context, reference: str, shell: Shell) -> None:
+        """Push the image to a registry under another name."""
+        shell.stream("docker", "tag", context.reference(), reference)
+        shell.stream("docker", "push", reference)
+
+
+def trust_options(bundle: Path) -> list[str]:
+    """Return how a build sees the machine's certificate authorities.
+
+    Where a proxy signs TLS anew, its authority is in the machine's bundle only; the file is laid
+    over the base's own for the build and never becomes part of the image.
+    """
+    return [f"--volume={bundle}:{CA_BUNDLE}:ro"] if bundle.exists() else []

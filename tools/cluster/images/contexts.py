@@ -1,0 +1,96 @@
+"""What each image is made of, and the tag that follows from it.
+
+A context is a list of files with their place in the build context; its digest covers places,
+contents, executable bits and build arguments. `assemble` copies it into a folder, which is then
+all that the builder sees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TAG_LENGTH = 12
+REGISTRY = "docker.io/klambda"
+LEFT_OUT = {"__pycache__", ".mypy_cache", ".ruff_cache", "node_modules"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The files of a build, by their place in it, and the build arguments."""
+
+    name: str  # e.g. "runtime-python3.13"
+    files: Mapping[str, Path]
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    base: str = ""  # what identifies the base image; nothing for FROM scratch
+
+    def digest(self) -> str:
+        """Return the hash of everything that goes in."""
+        digest = hashlib.sha256(f"{self.base}\0{sorted(self.arguments.items())}\0".encode())
+        for place, source in sorted(self.files.items()):
+            content = source.read_bytes()
+            executable = os.access(source, os.X_OK)
+            digest.update(f"{place}\0{executable:d}\0{len(content)}\0".encode() + content)
+        return digest.hexdigest()
+
+    def tag(self) -> str:
+        """Return the image's tag."""
+        return self.digest()[:TAG_LENGTH]
+
+    def reference(self, registry: str = REGISTRY) -> str:
+        """Return the image's full name."""
+        return f"{registry}/{self.name}:{self.tag()}"
+
+    def assemble(self, folder: Path) -> None:
+        """Copy the context into an empty folder."""
+        shutil.rmtree(folder, ignore_errors=True)
+        for place, source in self.files.items():
+            target = folder / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+            target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+
+
+def tree(folder: Path, place: str = "") -> dict[str, Path]:
+    """Return all files below a folder by their place in a context."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        left_out = LEFT_OUT.intersection(relative.parts) or path.name.endswith(".egg-info")
+        if path.is_file() and not left_out:
+            found[str(Path(place) / relative)] = path
+    return found
+
+
+def control_plane(repository: Path, *, base: str) -> Context:
+    """Return the image of gateway, operator and store."""
+    files = {
+        "Dockerfile": repository / "Dockerfile",
+        "requirements/control-plane.lock": repository / "requirements" / "control-plane.lock",
+    }
+    for folder in ("common", "gateway", "operator", "store"):
+        files |= tree(repository / folder, folder)
+    return Context(name="control-plane", files=files, base=base)
+
+
+def runtime(
+    repository: Path, identifier: str, *, init: Path, init_version: str, base: str
+) -> Context:
+    """Return a runtime's image: its folder, and init."""
+    files = tree(repository / "runtimes" / identifier) | {"init": init}
+    arguments = {"INIT_VERSION": init_version}
+    return Context(name=f"runtime-{identifier}", files=files, arguments=arguments, base=base)
+
+
+def pause(program: Path, dockerfile: Path) -> Context:
+    """Return the image that holds a pod's namespaces (native node only)."""
+    return Context(name="pause", files={"Dockerfile": dockerfile, "pause": program})
+
+
+def references(contexts: Iterable[Context]) -> dict[str, str]:
+    """Return the images' full names by their short ones."""
+    return {context.name: context.reference() for context in contexts}

@@ -1,0 +1,105 @@
+"""The native node as one of the kinds of cluster (`tools.cluster.cluster`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.cluster import packages, programs
+from tools.cluster.images import catalogue, contexts
+from tools.cluster.images.builders import Buildah
+from tools.cluster.images.contexts import Context
+from tools.cluster.layout import Layout
+from tools.cluster.native import addresses
+from tools.cluster.native.node import NativeNode
+from tools.cluster.steps import Steps
+
+PAUSE_DOCKERFILE = programs.MODULES / "pause" / "Dockerfile"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeCluster:
+    """Kubernetes as processes of this machine."""
+
+    layout: Layout
+    egress: bool = False
+
+    @property
+    def builder(self) -> Buildah:
+        """Return what builds its images."""
+        return Buildah(layout=self.layout)
+
+    @property
+    def pause(self) -> Context:
+        """Return the sandbox image."""
+        return contexts.pause(programs.PAUSE.path(self.layout), PAUSE_DOCKERFILE)
+
+    @property
+    def node(self) -> NativeNode:
+        """Return the node."""
+        return NativeNode(
+            layout=self.layout, sandbox_image=self.pause.reference(), egress=self.egress
+        )
+
+    def start(self, steps: Steps) -> None:
+        """Install and build what it needs, start it, wait until it is Ready."""
+        with steps.step("check this machine", log="check", remedy="run it as root") as step:
+            if os.geteuid() != 0:
+                raise ValueError("the native node makes namespaces and mounts: it needs root")
+            step.note = "no Docker engine in use, Kubernetes runs natively"
+        packages.ensure(steps)
+        programs.ensure(self.layout, steps, programs.NATIVE)
+        catalogue.ensure(steps, self.builder, [self.pause])
+        self.node.start(steps)
+        self.load(steps, [self.pause])
+        self.node.join(steps)
+
+    def load(self, steps: Steps, contexts: Sequence[Context]) -> None:
+        """Import into containerd what it does not have."""
+        with steps.step(
+            "load images",
+            log="load",
+            remedy="`make down`, then `make up`, starts containerd afresh",
+        ) as step:
+            there = self.node.images(step.shell)
+            absent = [each for each in contexts if each.reference() not in there]
+            for context in absent:
+                self.node.import_image(step.shell, self.builder.archive(context))
+            step.note = ", ".join(each.name for each in absent) or "unchanged"
+
+    def reference(self, context: Context) -> str:
+        """Return the image's own name."""
+        return context.reference()
+
+    def values(self) -> Mapping[str, object]:
+        """Return the node port that the forwarder dials."""
+        service = {"type": "NodePort", "nodePort": addresses.GATEWAY_NODE_PORT}
+        return {"gateway": {"service": service}}
+
+    def expose(self, steps: Steps) -> None:
+        """Nothing to do: the forwarder runs as long as the node."""
+
+    def stop(self, steps: Steps) -> None:
+        """End everything."""
+        self.node.stop(steps)
+
+    def parts(self) -> list[str]:
+        """Return each process with its memory."""
+        return [
+            f"{started.name:<26}pid {started.pid:<8}{resident_mib(started.pid):>6.0f} MiB"
+            for started in self.node.processes.record.all()
+        ]
+
+
+def resident_mib(pid: int) -> float:
+    """Return a process's resident memory; 0 when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    for line in status.splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0

@@ -1,0 +1,61 @@
+"""Debian packages of the native cluster: installs those that are missing, and no others.
+
+They stay when the cluster goes. Decided by the file that each is needed for, so that a program
+installed in another way counts.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.cluster.steps import Steps
+
+SYSTEM_FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Program or file -> the package that has it.
+NATIVE: Mapping[str, str] = {
+    "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "buildah": "buildah",
+    "containerd": "containerd",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "mmdebstrap": "mmdebstrap",
+    "modprobe": "kmod",
+    "runc": "runc",
+}
+
+
+def missing(wanted: Mapping[str, str] = NATIVE) -> list[str]:
+    """Return the packages whose file is not on this machine."""
+    return sorted({package for needed, package in wanted.items() if not present(needed)})
+
+
+def present(needed: str) -> bool:
+    """Whether a program is found, or a file exists."""
+    if needed.startswith("/"):
+        return Path(needed).exists()
+    return shutil.which(needed, path=SYSTEM_FOLDERS) is not None
+
+
+def ensure(steps: Steps) -> None:
+    """Install what is missing."""
+    absent = missing()
+    if not absent:
+        return
+    with steps.step(
+        f"install {' '.join(absent)}",
+        log="packages",
+        remedy="needs root and apt; elsewhere install these packages by hand, or use Docker",
+    ) as step:
+        extra = {"DEBIAN_FRONTEND": "noninteractive"}
+        patience = "-oDPkg::Lock::Timeout=120"
+        step.shell.stream("apt-get", patience, "update", extra=extra)
+        step.shell.stream(
+            "apt-get", patience, "install", "--yes", "--no-install-recommends", *absent,
+            extra=extra,
+        )  # fmt: skip
+        left = missing()
+        if left:
+            raise ValueError(f"still missing: {' '.join(left)}")
