@@ -1,0 +1,148 @@
+"""The API as a FastAPI application: HTTP in and out, nothing else.
+
+Place: ``klambda_gateway.app`` mounts or serves what ``build_app`` returns. One catch-all route
+hands the raw request to ``dispatch`` (paths must not be decoded or collapsed before routing), one
+serves code by link. Invariants: bodies are bounded; when an invoking client hangs up, its
+invocation's wait ends. Not here: any rule of Lambda's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from urllib.parse import parse_qsl
+
+from fastapi import FastAPI, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response, StreamingResponse
+
+from klambda_core import errors, limits
+from klambda_core.errors import LambdaError
+from klambda_gateway.api.call import Services
+from klambda_gateway.api.dispatch import Dispatcher, RawAnswer, RawRequest
+from klambda_gateway.api.links import PREFIX
+from klambda_gateway.auth.sigv4 import Signable
+from klambda_gateway.blobs import BlobMissing, StoreError
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def build_app(services: Services) -> FastAPI:
+    """The application. Its lifespan starts nothing: the caller runs the collaborators."""
+    app = FastAPI(title="Klambda", openapi_url=None, docs_url=None, redoc_url=None)
+    dispatcher = Dispatcher(services)
+
+    async def code(request: Request) -> Response:
+        return await _serve_code(services, dispatcher, request)
+
+    async def lambda_api(request: Request) -> Response:
+        return await _serve(dispatcher, request)
+
+    app.add_route(PREFIX + "{rest:path}", code, methods=["GET", "HEAD"])
+    app.add_route("/{rest:path}", lambda_api, methods=METHODS)
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _serve(dispatcher: Dispatcher, request: Request) -> Response:
+    try:
+        raw = RawRequest(
+            signable=_signable(request),
+            body=await _body(request),
+            base_url=f"{request.url.scheme}://{request.headers.get('host', 'localhost')}",
+        )
+    except LambdaError as error:
+        return _response(dispatcher.refuse(error))
+    except ClientDisconnect:
+        return Response(status_code=499)
+    if raw.signable.path.rstrip(b"/").endswith(b"/invocations"):
+        return await _unless_gone(dispatcher, raw, request)
+    return _response(await dispatcher.answer(raw))
+
+
+async def _unless_gone(dispatcher: Dispatcher, raw: RawRequest, request: Request) -> Response:
+    """Answer, or give up when the client hangs up."""
+    answer = asyncio.create_task(dispatcher.answer(raw))
+    gone = asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return _response(answer.result())
+        return Response(status_code=499)
+    finally:
+        for task in (answer, gone):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _signable(request: Request) -> Signable:
+    scope = request.scope
+    return Signable(
+        method=request.method,
+        path=scope["raw_path"].partition(b"?")[0],
+        query=scope["query_string"],
+        headers=scope["headers"],
+    )
+
+
+async def _body(request: Request) -> bytes:
+    """The body, at most the largest that any operation takes."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > limits.CREATE_REQUEST_MAX:
+        raise _too_big(request)
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > limits.CREATE_REQUEST_MAX:
+            raise _too_big(request)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _too_big(request: Request) -> LambdaError:
+    operation = "UpdateFunctionCode" if request.method == "PUT" else "CreateFunction"
+    return errors.request_too_big(limits.CREATE_REQUEST_MAX, operation)
+
+
+def _response(answer: RawAnswer) -> Response:
+    return Response(content=answer.body, status_code=answer.status, headers=dict(answer.headers))
+
+
+async def _serve_code(services: Services, dispatcher: Dispatcher, request: Request) -> Response:
+    """The zip behind a link of GetFunction."""
+    opened = services.links.open(
+        request.method, request.url.path, dict(parse_qsl(request.url.query))
+    )
+    if opened is None:
+        return _response(
+            dispatcher.refuse(
+                LambdaError(errors.ACCESS_DENIED, "The link is wrong or has expired.")
+            )
+        )
+    namespace, sha256 = opened
+    try:
+        size = await services.blobs.size(namespace, sha256)
+    except StoreError:
+        return _response(dispatcher.refuse(errors.unavailable("The store is not available now.")))
+    if size is None:
+        return _response(dispatcher.refuse(errors.resource_not_found()))
+    headers = {"Content-Length": str(size), "Content-Type": "application/zip"}
+    if request.method == "HEAD":
+        return Response(headers=headers)
+    return StreamingResponse(_pieces(services, namespace, sha256), headers=headers)
+
+
+async def _pieces(services: Services, namespace: str, sha256: str) -> AsyncIterator[bytes]:
+    try:
+        async for piece in services.blobs.get_stream(namespace, sha256):
+            yield piece
+    except BlobMissing:  # swept between the look and the fetch: the short body tells the client
+        return

@@ -1,0 +1,50 @@
+"""UpdateFunctionConfiguration: members given replace members stored, one by one.
+
+Place: an operation of ``dispatch``'s table. Invariants: only changed members are written; what
+kubectl alone can set (``environment.valueFrom``) survives; answers always say InProgress, as AWS's
+do even when nothing changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from klambda_core import errors
+from klambda_core.crd import Function
+from klambda_core.crd.base import Json
+from klambda_gateway.api import checks
+from klambda_gateway.api.call import Call, Reply, Services
+from klambda_gateway.api.lookup import check_changeable, check_revision, function_of, place_of
+from klambda_gateway.api.objects import merge_members
+from klambda_gateway.api.spec import spec_members
+from klambda_gateway.api.views import IN_PROGRESS, function_configuration
+
+
+async def update_function_configuration(services: Services, call: Call) -> Reply:
+    """UpdateFunctionConfiguration: 200, LastUpdateStatus InProgress."""
+    given, target = call.input, call.target()
+    function = await function_of(services, call, target)
+    checks.configuration(given, runtimes=services.runtimes, region=call.region)
+
+    def decide(current: Function) -> Json:
+        check_revision(current, given.get("RevisionId"))
+        check_changeable(current, target.function_arn)
+        return {"spec": changes(current.spec.to_json(), given)}
+
+    function = await services.objects.change(
+        function, decide, gone=errors.function_not_found(target.arn), configuration=True
+    )
+    return Reply(document=function_configuration(function, place_of(call)) | IN_PROGRESS)
+
+
+def changes(spec: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
+    """The merge patch of the spec: changed members only."""
+    patch: Json = {}
+    for name, value in spec_members(given).items():
+        old, new = spec.get(name), value
+        if name == "environment" and isinstance(old, dict) and "valueFrom" in old:
+            new = {**value, "valueFrom": old["valueFrom"]}
+        if new != old:
+            patch[name] = merge_members(old, new)
+    return patch

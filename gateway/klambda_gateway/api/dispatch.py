@@ -1,0 +1,179 @@
+"""One API request from bytes to bytes: authenticate, route, read, validate, authorise, do, render.
+
+Place: under ``app`` (ASGI) and every other way in. Invariants: every answer carries
+``x-amzn-RequestId``; every error is JSON of the right type; no exception gets out: what nobody
+foresaw is logged with its request id and answered as ServiceException. Not here: any operation.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from klambda_core import errors
+from klambda_core.errors import LambdaError
+from klambda_gateway.api import sts
+from klambda_gateway.api.call import Call, Handler, Reply, Services
+from klambda_gateway.api.naming import target_of
+from klambda_gateway.api.operations import HANDLERS
+from klambda_gateway.api.reading import Input, Parts, query_members, read
+from klambda_gateway.api.router import Route, Router
+from klambda_gateway.api.validation import check
+from klambda_gateway.auth.gate import Caller
+from klambda_gateway.auth.sigv4 import Signable
+from klambda_gateway.blobs import StoreError
+from klambda_kube.errors import ApiError, Forbidden, Invalid, KubeError, Throttled, Unreachable
+
+_log = logging.getLogger("klambda.gateway.api")
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawRequest:
+    """A request as it arrived, body complete."""
+
+    signable: Signable
+    body: bytes
+    base_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawAnswer:
+    """What goes back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Dispatcher:
+    """Answers requests of the API."""
+
+    def __init__(
+        self,
+        services: Services,
+        *,
+        router: Router | None = None,
+        handlers: Mapping[str, Handler] = HANDLERS,
+    ) -> None:
+        self._services = services
+        self._router = router or Router()
+        self._handlers = handlers
+
+    async def answer(self, request: RawRequest) -> RawAnswer:
+        """Answer; never raises but on cancellation."""
+        request_id = self._services.new_id()
+        try:
+            return _rendered(await self._reply(request, request_id), request_id)
+        except LambdaError as error:
+            return refused(error, request_id)
+        except (KubeError, StoreError) as error:
+            _log.warning(
+                "backend-failed",
+                extra={"fields": {"requestId": request_id, "error": str(error)}},
+            )
+            return refused(translated(error), request_id)
+        except Exception:  # noqa: BLE001 - whatever it is, clients get JSON and we get a log line
+            _log.exception("request-failed", extra={"fields": {"requestId": request_id}})
+            return refused(errors.service(), request_id)
+
+    def refuse(self, error: LambdaError) -> RawAnswer:
+        """Answer a request that could not even be read."""
+        return refused(error, self._services.new_id())
+
+    async def _reply(self, request: RawRequest, request_id: str) -> Reply:
+        signable = request.signable
+        caller = self._services.gate.identify(signable, request.body)
+        if caller.service == "sts":
+            return sts.answer(caller, signable.query, request.body, request_id)
+        if caller.service != "lambda":
+            raise LambdaError(
+                errors.UNKNOWN_OPERATION,
+                f"This endpoint serves lambda and sts, not '{caller.service}'.",
+            )
+        route = self._router.match(signable.method, signable.path, query_members(signable.query))
+        return await self._operate(request, request_id, caller, route)
+
+    async def _operate(
+        self, request: RawRequest, request_id: str, caller: Caller, route: Route
+    ) -> Reply:
+        operation = route.operation
+        handler = self._handlers.get(operation.name)
+        if handler is None:
+            raise errors.unsupported(operation.name)
+        headers = {
+            key.decode("latin-1"): value.decode("latin-1")
+            for key, value in request.signable.headers
+        }
+        given = read(
+            operation,
+            Parts(
+                uri=route.parameters,
+                query=request.signable.query,
+                headers=headers,
+                body=request.body,
+            ),
+        )
+        if operation.input is not None:
+            check(operation.input, given)
+        call = Call(
+            operation=operation,
+            input=given,
+            caller=caller,
+            region=self._services.region,
+            request_id=request_id,
+            headers=headers,
+            base_url=request.base_url,
+        )
+        await self._services.authorizer.check(caller, _action(operation.name), _resource(call))
+        return await handler(self._services, call)
+
+
+def _action(operation: str) -> str:
+    return "lambda:InvokeFunction" if operation == "Invoke" else f"lambda:{operation}"
+
+
+def _resource(call: Call) -> str:
+    """The ARN that is asked for, as far as the request names one."""
+    given: Input = call.input
+    if "FunctionName" in given:
+        place = {"region": call.region, "account": call.account}
+        return target_of(given["FunctionName"], given.get("Qualifier"), **place).arn
+    resource = given.get("Resource", "*")
+    return resource if isinstance(resource, str) else "*"
+
+
+def _rendered(reply: Reply, request_id: str) -> RawAnswer:
+    headers = {"x-amzn-RequestId": request_id}
+    body = reply.body
+    if reply.document is not None:
+        body = json.dumps(reply.document, ensure_ascii=False, separators=(",", ":")).encode()
+    if body or reply.status == 200:
+        headers["Content-Type"] = JSON
+    return RawAnswer(status=reply.status, headers=headers | dict(reply.headers), body=body)
+
+
+def refused(error: LambdaError, request_id: str) -> RawAnswer:
+    """An error as an answer."""
+    headers = {"x-amzn-RequestId": request_id} | error.headers()
+    return RawAnswer(status=error.status, headers=headers, body=error.body())
+
+
+def translated(error: KubeError | StoreError) -> LambdaError:
+    """What the client is told when Kubernetes or the store did not do as asked."""
+    match error:
+        case Invalid():
+            sentences = "; ".join(f"{cause.field}: {cause.message}" for cause in error.causes)
+            return errors.invalid_parameter(sentences or error.message)
+        case Forbidden():
+            return LambdaError(errors.ACCESS_DENIED, error.message)
+        case Throttled():
+            return errors.throttled(errors.REASON_CALLER, retry_after=1)
+        case Unreachable() | StoreError():
+            return errors.unavailable("The service is not available now. Please try again.")
+        case ApiError():
+            return errors.service(error.message)
+        case _:
+            return errors.service()

@@ -1,0 +1,164 @@
+"""Event invoke configs: how asynchronous events are retried. Texts: aws-contract c.
+
+Place: operations of ``dispatch``'s table. Each qualifier has its own; it lives on the Function,
+Version or Alias that the qualifier names. Not here: the events themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from klambda_core import errors
+from klambda_core.clock import parse_timestamp
+from klambda_core.crd import Alias, Function, Version
+from klambda_core.crd.access import EventInvokeConfig
+from klambda_core.crd.base import Json
+from klambda_core.names import LATEST
+from klambda_gateway.api.call import Call, Reply, Services
+from klambda_gateway.api.naming import Target
+from klambda_gateway.api.objects import merge_members
+from klambda_gateway.api.paging import page, with_marker
+from klambda_gateway.api.views import last_modified
+
+Holder = Function | Version | Alias
+
+_NO_FUNCTION = "The function doesn't exist."
+
+
+async def put_function_event_invoke_config(services: Services, call: Call) -> Reply:
+    """PutFunctionEventInvokeConfig: replaces the whole config."""
+    target = call.target()
+    holder = await _holder(services, call, target, errors.not_found(_NO_FUNCTION))
+    config = _given(call, target)
+    return await _store(services, holder, target, dict(config))
+
+
+async def update_function_event_invoke_config(services: Services, call: Call) -> Reply:
+    """UpdateFunctionEventInvokeConfig: merges; 404 when there is none."""
+    target = call.target()
+    holder = await _holder(services, call, target, _none(target))
+    if holder.spec.event_invoke_config is None:
+        raise _none(target)
+    stored = holder.spec.event_invoke_config.to_json()
+    return await _store(services, holder, target, {**stored, **_given(call, target)})
+
+
+async def get_function_event_invoke_config(services: Services, call: Call) -> Reply:
+    """GetFunctionEventInvokeConfig."""
+    target = call.target()
+    holder = await _holder(services, call, target, _none(target))
+    if holder.spec.event_invoke_config is None:
+        raise _none(target)
+    return Reply(document=_shown(holder, holder.spec.event_invoke_config, target.invoked_arn))
+
+
+async def delete_function_event_invoke_config(services: Services, call: Call) -> Reply:
+    """DeleteFunctionEventInvokeConfig: 204; 404 when there is none."""
+    target = call.target()
+    holder = await _holder(services, call, target, _none(target))
+    if holder.spec.event_invoke_config is None:
+        raise _none(target)
+    await services.objects.change(
+        holder, lambda _: {"spec": {"eventInvokeConfig": None}}, gone=_none(target)
+    )
+    return Reply(status=204)
+
+
+async def list_function_event_invoke_configs(services: Services, call: Call) -> Reply:
+    """ListFunctionEventInvokeConfigs: of the function and all its qualifiers."""
+    target = call.target()
+    function = await services.objects.function(call.namespace, target.name)
+    if function is None:
+        raise errors.not_found(_NO_FUNCTION)
+    holders: list[tuple[str, Holder]] = [(LATEST, function)]
+    holders += [(str(v.spec.version), v) for v in await services.objects.versions(function)]
+    holders += [(a.spec.name, a) for a in await services.objects.aliases(function)]
+    rows = [
+        (qualifier, _shown(holder, config, target.qualified(qualifier)))
+        for qualifier, holder in sorted(holders, key=lambda row: row[0])
+        if (config := holder.spec.event_invoke_config) is not None
+    ]
+    shown, marker = page(rows, call.input, lambda row: row[0])
+    documents = [row[1] for row in shown]
+    return Reply(document=with_marker({"FunctionEventInvokeConfigs": documents}, marker))
+
+
+def _given(call: Call, target: Target) -> Mapping[str, Any]:
+    given = call.input
+    config: Json = {}
+    if "MaximumRetryAttempts" in given:
+        config["maximumRetryAttempts"] = given["MaximumRetryAttempts"]
+    if "MaximumEventAgeInSeconds" in given:
+        config["maximumEventAgeInSeconds"] = given["MaximumEventAgeInSeconds"]
+    if "DestinationConfig" in given:
+        config["destinationConfig"] = _destinations(given["DestinationConfig"], target)
+    if not config:
+        raise errors.invalid_parameter(
+            "You must specify at least one of error handling or destination setting."
+        )
+    return config
+
+
+def _destinations(given: Mapping[str, Any], target: Target) -> Json:
+    config: Json = {}
+    for name, spec in (("OnSuccess", "onSuccess"), ("OnFailure", "onFailure")):
+        destination = given.get(name, {}).get("Destination")
+        if destination:
+            if destination in (target.function_arn, target.invoked_arn):
+                raise errors.invalid_parameter(
+                    "You can't specify the function as a destination for itself."
+                )
+            config[spec] = {"destination": destination}
+    return config
+
+
+async def _store(services: Services, holder: Holder, target: Target, config: Json) -> Reply:
+    def decide(current: Holder) -> Json:
+        old = current.spec.event_invoke_config
+        stored = old.to_json() if old is not None else {}
+        return {"spec": {"eventInvokeConfig": merge_members(stored, config)}}
+
+    changed: Holder = await services.objects.change(holder, decide, gone=_none(target))
+    shown = EventInvokeConfig.model_validate(config)
+    return Reply(document=_shown(changed, shown, target.invoked_arn))
+
+
+def _shown(holder: Holder, config: EventInvokeConfig, arn: str) -> Json:
+    moment = parse_timestamp(last_modified(holder))
+    destinations = config.destination_config
+    document: Json = {
+        "LastModified": moment.timestamp() if moment is not None else 0,
+        "FunctionArn": arn,
+        "DestinationConfig": {
+            "OnSuccess": _destination(destinations and destinations.on_success),
+            "OnFailure": _destination(destinations and destinations.on_failure),
+        },
+    }
+    if config.maximum_retry_attempts is not None:
+        document["MaximumRetryAttempts"] = config.maximum_retry_attempts
+    if config.maximum_event_age_in_seconds is not None:
+        document["MaximumEventAgeInSeconds"] = config.maximum_event_age_in_seconds
+    return document
+
+
+def _destination(given: Any) -> Json:
+    return {"Destination": given.destination} if given and given.destination else {}
+
+
+def _none(target: Target) -> errors.LambdaError:
+    return errors.not_found(f"The function {target.invoked_arn} doesn't have an EventInvokeConfig")
+
+
+async def _holder(
+    services: Services, call: Call, target: Target, missing: errors.LambdaError
+) -> Holder:
+    function = await services.objects.function(call.namespace, target.name)
+    found: Holder | None = function
+    if function is not None and target.alias is not None:
+        found = await services.objects.alias(function, target.alias)
+    elif function is not None and target.version is not None:
+        found = await services.objects.version(function, target.version)
+    if found is None:
+        raise missing
+    return found

@@ -1,0 +1,89 @@
+"""Invoke over HTTP: headers in, headers out. Texts and headers: aws-contract b.
+
+Place: the operation that everything else exists for; it checks what a request alone can tell and
+hands over to the data plane (``invoke.model.Invoker``). Not here: whether the function can run, and
+whether the payload is JSON (the data plane looks at it once, or the instance does).
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+from base64 import b64decode, b64encode
+
+from klambda_core import errors, limits
+from klambda_core.errors import LambdaError
+from klambda_gateway.api.call import Call, Reply, Services
+from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
+
+CLIENT_CONTEXT_MAX = 3583
+"""Bytes of base64 (API reference, Invoke)."""
+
+
+async def invoke(services: Services, call: Call) -> Reply:
+    """Invoke: RequestResponse and DryRun."""
+    given, target = call.input, call.target()
+    kind = given.get("InvocationType", "RequestResponse")
+    payload: bytes = given.get("Payload", b"")
+    limit = limits.PAYLOAD_ASYNC_MAX if kind == "Event" else limits.PAYLOAD_SYNC_MAX
+    if len(payload) > limit:
+        raise errors.payload_too_large(len(payload), kind, limit)
+    if kind == "Event":
+        raise errors.invalid_parameter(
+            "InvocationType Event is not supported by this installation yet."
+        )
+    if kind == "DryRun":
+        await services.invoker.resolve(
+            call.namespace, target.name, target.qualifier, target.invoked_arn
+        )
+        return Reply(status=204)
+    answer = await services.invoker.invoke(
+        InvokeRequest(
+            namespace=call.namespace,
+            function_name=target.name,
+            qualifier=target.qualifier,
+            invoked_arn=target.arn,
+            payload=payload,
+            request_id=call.request_id,
+            log_tail=given.get("LogType") == "Tail",
+            client_context=client_context(given.get("ClientContext")),
+            trace_id=call.headers.get("x-amzn-trace-id"),
+        )
+    )
+    return Reply(body=answer.payload, headers=_headers(call, answer))
+
+
+def client_context(encoded: str | None) -> str | None:
+    """The decoded client context, JSON text. Raises InvalidRequestContent (texts O)."""
+    if not encoded:
+        return None
+    if len(encoded) > CLIENT_CONTEXT_MAX:
+        raise _bad_context(f"must be no more than {CLIENT_CONTEXT_MAX} bytes")
+    try:
+        text = b64decode(encoded, validate=True).decode()
+        document = json.loads(text)
+    except (binascii.Error, ValueError, RecursionError):
+        raise _bad_context("must be a valid Base64-encoded JSON object") from None
+    if not isinstance(document, dict):
+        raise _bad_context("must be a valid Base64-encoded JSON object")
+    # On one line: it becomes a header of the Runtime API.
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _bad_context(why: str) -> LambdaError:
+    return LambdaError(errors.INVALID_REQUEST_CONTENT, f"Client context {why}.")
+
+
+def _headers(call: Call, answer: InvokeAnswer) -> dict[str, str]:
+    headers = {
+        "Content-Type": "application/json",
+        "X-Amz-Executed-Version": answer.executed_version,
+        "x-amzn-Remapped-Content-Length": "0",
+    }
+    if answer.function_error is not None:
+        headers["X-Amz-Function-Error"] = answer.function_error
+    if answer.log_tail is not None:
+        headers["X-Amz-Log-Result"] = b64encode(answer.log_tail).decode()
+    if "x-amzn-trace-id" in call.headers:
+        headers["X-Amzn-Trace-Id"] = call.headers["x-amzn-trace-id"]
+    return headers

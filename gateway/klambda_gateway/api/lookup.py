@@ -1,0 +1,80 @@
+"""Finding what a request's target means, and whether it may be changed now.
+
+Place: shared first steps of the operations. Errors: Lambda's 404s, 409s and 412 (aws-contract a.3,
+a.4). Not here: making or changing anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from klambda_core import errors
+from klambda_core.code import NO_CODE, Unresolved, resolved_code
+from klambda_core.crd import Alias, Function, Version
+from klambda_core.crd.base import KubeObject
+from klambda_core.names import LATEST
+from klambda_core.state import function_state, revision_id
+from klambda_gateway.api.call import Call, Services
+from klambda_gateway.api.naming import Target
+from klambda_gateway.api.views import Place, alias_version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A function; and the version and alias that a qualifier led to. No version: $LATEST."""
+
+    function: Function
+    version: Version | None = None
+    alias: Alias | None = None
+
+
+def place_of(call: Call) -> Place:
+    """Where the ARNs of this call's answers are made for."""
+    return Place(region=call.region, account=call.account)
+
+
+async def function_of(services: Services, call: Call, target: Target) -> Function:
+    """The function itself, whatever the qualifier. Raises 404 naming the ARN as asked for."""
+    found = await services.objects.function(call.namespace, target.name)
+    if found is None:
+        raise errors.function_not_found(target.arn)
+    return found
+
+
+async def find(services: Services, call: Call, target: Target) -> Found:
+    """Follow the qualifier. Raises 404 naming the ARN as asked for."""
+    function = await function_of(services, call, target)
+    alias: Alias | None = None
+    number = target.version
+    if target.alias is not None:
+        alias = await services.objects.alias(function, target.alias)
+        if alias is None:
+            raise errors.function_not_found(target.arn)
+        pointed = alias_version(alias)
+        if pointed == LATEST:
+            return Found(function=function, alias=alias)
+        number = int(pointed)
+    if number is None:
+        return Found(function=function)
+    version = await services.objects.version(function, number)
+    if version is None:
+        raise errors.function_not_found(target.arn)
+    return Found(function=function, version=version, alias=alias)
+
+
+def check_changeable(function: Function, arn: str) -> None:
+    """Raise 409 while a creation or an update has not settled."""
+    code = resolved_code(function)
+    if isinstance(code, Unresolved) and (code.reason == NO_CODE or code.final):
+        return  # It waits for just such a change.
+    lifecycle = function_state(function)
+    if lifecycle.state == "Pending":
+        raise errors.wrong_state("Pending")
+    if lifecycle.last_update_status == "InProgress":
+        raise errors.update_in_progress(arn)
+
+
+def check_revision(item: KubeObject, given: str | None) -> None:
+    """Raise 412 when the caller has seen another revision."""
+    if given is not None and given != revision_id(item):
+        raise errors.revision_mismatch()

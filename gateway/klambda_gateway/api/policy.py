@@ -1,0 +1,182 @@
+"""Resource policies: AddPermission, RemovePermission, GetPolicy. Texts: aws-contract h.
+
+Theory. The object keeps AddPermission's own members, one entry per statement id; AWS's statement
+JSON is rendered from them when it is asked for. Each qualifier has its own policy: it lives on the
+Function, Version or Alias that the qualifier names. Place: operations of ``dispatch``'s table.
+Not here: evaluation.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from klambda_core import errors, limits
+from klambda_core.crd import Alias, Function, Version
+from klambda_core.crd.access import Permission
+from klambda_core.crd.base import Json
+from klambda_core.errors import LambdaError
+from klambda_core.names import LATEST
+from klambda_core.state import revision_id
+from klambda_gateway.api.call import Call, Reply, Services
+from klambda_gateway.api.lookup import function_of
+from klambda_gateway.api.naming import Target
+
+_ACCOUNT = re.compile(r"\d{12}")
+_PRINCIPAL_ARN = re.compile(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+")
+_SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.(amazonaws\.com(\.cn)?|amazon\.com)")
+
+_MEMBERS = {
+    "StatementId": "sid",
+    "Action": "action",
+    "Principal": "principal",
+    "SourceArn": "sourceArn",
+    "SourceAccount": "sourceAccount",
+    "PrincipalOrgID": "principalOrgID",
+    "EventSourceToken": "eventSourceToken",
+    "FunctionUrlAuthType": "functionUrlAuthType",
+    "InvokedViaFunctionUrl": "invokedViaFunctionUrl",
+}
+
+Holder = Function | Version | Alias
+
+
+async def add_permission(services: Services, call: Call) -> Reply:
+    """AddPermission: 201 and the statement."""
+    given, target = call.input, call.target()
+    if target.qualifier == LATEST:
+        raise errors.invalid_parameter("We currently do not support adding policies for $LATEST.")
+    entry = {spec: given[name] for name, spec in _MEMBERS.items() if name in given}
+    permission = Permission.model_validate(entry)
+    shown = statement(permission, target.arn)
+    holder = await _holder(services, call, target)
+
+    def decide(current: Holder) -> Json:
+        _check_policy_revision(current, given.get("RevisionId"))
+        policy = current.spec.policy or []
+        if any(each.sid == permission.sid for each in policy):
+            raise errors.conflict(
+                f"The statement id ({permission.sid}) provided already exists. Please provide a "
+                "new statement id, or remove the existing statement."
+            )
+        return {"spec": {"policy": _stored([*policy, permission], target)}}
+
+    await services.objects.change(holder, decide, gone=errors.function_not_found(target.arn))
+    return Reply(status=201, document={"Statement": _compact(shown)})
+
+
+async def remove_permission(services: Services, call: Call) -> Reply:
+    """RemovePermission: 204."""
+    given, target = call.input, call.target()
+    holder = await _holder(services, call, target)
+
+    def decide(current: Holder) -> Json:
+        policy = current.spec.policy or []
+        if not policy:
+            raise errors.not_found("No policy is associated with the given resource.")
+        _check_policy_revision(current, given.get("RevisionId"))
+        kept = [each for each in policy if each.sid != given["StatementId"]]
+        if len(kept) == len(policy):
+            raise errors.not_found(
+                f"Statement {given['StatementId']} is not found in resource policy."
+            )
+        return {"spec": {"policy": _stored(kept, target) if kept else None}}
+
+    await services.objects.change(holder, decide, gone=errors.function_not_found(target.arn))
+    return Reply(status=204)
+
+
+async def get_policy(services: Services, call: Call) -> Reply:
+    """GetPolicy: the whole document as a string."""
+    target = call.target()
+    holder = await _holder(services, call, target)
+    if not holder.spec.policy:
+        raise errors.resource_not_found()
+    text = _compact(document(holder.spec.policy, target.arn))
+    return Reply(document={"Policy": text, "RevisionId": revision_id(holder)})
+
+
+def document(policy: Sequence[Permission], arn: str) -> Json:
+    """The policy as AWS writes it."""
+    statements = [statement(permission, arn) for permission in policy]
+    return {"Version": "2012-10-17", "Id": "default", "Statement": statements}
+
+
+def statement(permission: Permission, arn: str) -> Json:
+    """One statement as AWS writes it. Raises 400 for a principal that is none."""
+    rendered: Json = {
+        "Sid": permission.sid,
+        "Effect": "Allow",
+        "Principal": _principal(permission.principal),
+        "Action": permission.action,
+        "Resource": arn,
+    }
+    condition = _condition(permission)
+    return rendered | {"Condition": condition} if condition else rendered
+
+
+def _principal(text: str) -> str | Json:
+    if text == "*":
+        return "*"
+    if _ACCOUNT.fullmatch(text):
+        return {"AWS": f"arn:aws:iam::{text}:root"}
+    if _PRINCIPAL_ARN.fullmatch(text):
+        return {"AWS": text}
+    if _SERVICE.fullmatch(text):
+        return {"Service": text}
+    raise errors.invalid_parameter(
+        "The provided principal was invalid. Please check the principal and try again."
+    )
+
+
+def _condition(permission: Permission) -> Json:
+    equals = {
+        "AWS:SourceAccount": permission.source_account,
+        "aws:PrincipalOrgID": permission.principal_org_id,
+        "lambda:EventSourceToken": permission.event_source_token,
+        "lambda:FunctionUrlAuthType": permission.function_url_auth_type,
+    }
+    condition: Json = {}
+    strings = {key: value for key, value in equals.items() if value is not None}
+    if strings:
+        condition["StringEquals"] = strings
+    if permission.invoked_via_function_url is not None:
+        flag = "true" if permission.invoked_via_function_url else "false"
+        condition["Bool"] = {"lambda:InvokedViaFunctionUrl": flag}
+    if permission.source_arn is not None:
+        condition["ArnLike"] = {"AWS:SourceArn": permission.source_arn}
+    return condition
+
+
+def _stored(policy: Sequence[Permission], target: Target) -> list[Json]:
+    if len(_compact(document(policy, target.arn)).encode()) > limits.POLICY_BYTES_MAX:
+        raise LambdaError(
+            errors.POLICY_LENGTH_EXCEEDED,
+            f"The final policy size is bigger than the limit ({limits.POLICY_BYTES_MAX}).",
+        )
+    return [permission.to_json() for permission in policy]
+
+
+async def _holder(services: Services, call: Call, target: Target) -> Holder:
+    """The object whose policy a qualifier means. Raises 404."""
+    function = await function_of(services, call, target)
+    found: Holder | None = function
+    if target.alias is not None:
+        found = await services.objects.alias(function, target.alias)
+        if found is None:
+            raise errors.not_found(f"Cannot find alias arn: {target.arn}")
+    elif target.version is not None:
+        found = await services.objects.version(function, target.version)
+    if found is None:
+        raise errors.function_not_found(target.arn)
+    return found
+
+
+def _check_policy_revision(holder: Holder, given: str | None) -> None:
+    if given is not None and given != revision_id(holder):
+        raise errors.revision_mismatch("GetPolicy")
+
+
+def _compact(value: Mapping[str, object]) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,333 @@
+"""What the API's tests stand on: Kubernetes and store in memory, boto3 without sockets.
+
+The client is botocore's own: it serialises, signs and parses as for AWS; only the sending is
+replaced by a call of the dispatcher.
+"""
+
+# ruff: noqa: ARG002 - fakes have the signatures of what they stand for
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import hashlib
+import io
+import itertools
+import json
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import boto3
+import botocore.awsrequest
+import botocore.config
+
+from klambda_core.code import CodeRef
+from klambda_core.crd import Function, Version
+from klambda_core.digest import function_digest, snapshot_digest
+from klambda_core.kinds import ALIAS, FUNCTION, VERSION, Kind
+from klambda_gateway.api.call import Services
+from klambda_gateway.api.dispatch import Dispatcher, RawAnswer, RawRequest
+from klambda_gateway.api.links import CodeLinks
+from klambda_gateway.api.objects import Objects
+from klambda_gateway.auth.authorizer import OwnAccount
+from klambda_gateway.auth.gate import Gate
+from klambda_gateway.auth.keys import AccessKey
+from klambda_gateway.auth.sigv4 import Signable
+from klambda_gateway.blobs import Blobs
+from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
+from klambda_kube.api import Api, ListResult
+from klambda_kube.errors import AlreadyExists, Conflict, NotFound
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+KEY_ID = "AKIAABCDEFGHIJKLMNOP"
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/lambda-role"
+Object = dict[str, Any]
+
+
+def make_zip(text: str = "def handler(event, context):\n    return 1\n") -> bytes:
+    """A deployment package with one file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo("lambda_function.py"), text)
+    return buffer.getvalue()
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
+
+
+class FakeKube:
+    """The calls of ``Api`` that the gateway's API makes, with versions, generations, conflicts."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str, str], Object] = {}
+        self.conflicts = 0
+        """So many of the next patches meet a conflict."""
+        self._versions = itertools.count(1)
+
+    def all(self, kind: Kind) -> list[Object]:
+        return [obj for key, obj in sorted(self.objects.items()) if key[0] == kind.plural]
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
+        key = (kind.plural, namespace or "", name)
+        if key not in self.objects:
+            raise NotFound(404, "NotFound", name)
+        return copy.deepcopy(self.objects[key])
+
+    async def list(
+        self, kind: Kind, namespace: str | None = None, *, field_selector: str = "", **_: Any
+    ) -> ListResult:
+        items = [
+            copy.deepcopy(obj)
+            for (plural, where, _name), obj in sorted(self.objects.items())
+            if plural == kind.plural and where == namespace
+        ]
+        if field_selector:
+            path, _equals, wanted = field_selector.partition("=")
+            items = [obj for obj in items if obj["spec"][path.removeprefix("spec.")] == wanted]
+        return ListResult(items=items, resource_version="1")
+
+    async def create(
+        self, kind: Kind, namespace: str | None, body: Mapping[str, Any], *, field_manager: str
+    ) -> Object:
+        key = (kind.plural, namespace or "", body["metadata"]["name"])
+        if key in self.objects:
+            raise AlreadyExists(409, "AlreadyExists", key[2])
+        obj = copy.deepcopy(dict(body))
+        obj |= {"apiVersion": kind.api_version, "kind": kind.kind}
+        obj["metadata"] |= {
+            "namespace": namespace,
+            "uid": str(uuid.uuid4()),
+            "generation": 1,
+            "creationTimestamp": "2026-11-21T12:00:00Z",
+            "resourceVersion": str(next(self._versions)),
+        }
+        self.objects[key] = obj
+        return copy.deepcopy(obj)
+
+    async def merge_patch(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        field_manager: str,
+        subresource: str = "",
+    ) -> Object:
+        old = await self.get(kind, namespace, name)
+        given = patch.get("metadata", {}).get("resourceVersion")
+        if self.conflicts or given not in (None, old["metadata"]["resourceVersion"]):
+            self.conflicts = max(0, self.conflicts - 1)
+            raise Conflict(409, "Conflict", name)
+        if subresource:
+            new = {**old, "status": merged(old.get("status", {}), patch["status"])}
+        else:
+            new = merged(old, {k: v for k, v in patch.items() if k != "status"})
+            if new["spec"] != old["spec"]:
+                new["metadata"]["generation"] += 1
+        new["metadata"]["resourceVersion"] = str(next(self._versions))
+        self.objects[(kind.plural, namespace or "", name)] = new
+        return copy.deepcopy(new)
+
+    async def delete(
+        self, kind: Kind, namespace: str | None, name: str, *, uid: str | None = None, **_: Any
+    ) -> None:
+        obj = await self.get(kind, namespace, name)
+        if uid not in (None, obj["metadata"]["uid"]):
+            raise Conflict(409, "Conflict", name)
+        del self.objects[(kind.plural, namespace or "", name)]
+
+    def settle(self) -> None:
+        """What the operator does: the wanted digest becomes the active one."""
+        for obj in self.all(FUNCTION):
+            self._activate(obj, function_digest(Function.read(obj)))
+        for obj in self.all(VERSION):
+            self._activate(obj, snapshot_digest(Version.read(obj).spec.snapshot))
+
+    def _activate(self, obj: Object, digest: str) -> None:
+        active = {"configDigest": digest, "revision": digest, "deployment": "d"}
+        obj.setdefault("status", {})["active"] = active
+
+
+class FakeBlobs:
+    """A store in memory."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[tuple[str, str], bytes] = {}
+
+    async def put(self, namespace: str, data: bytes) -> CodeRef:
+        ref = CodeRef(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+        self.blobs[namespace, ref.sha256] = data
+        return ref
+
+    async def get(self, namespace: str, sha256: str) -> bytes:
+        return self.blobs[namespace, sha256]
+
+    async def size(self, namespace: str, sha256: str) -> int | None:
+        data = self.blobs.get((namespace, sha256))
+        return None if data is None else len(data)
+
+    async def exists(self, namespace: str, sha256: str) -> bool:
+        return (namespace, sha256) in self.blobs
+
+
+class FakeInvoker:
+    """A data plane that answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.requests: list[InvokeRequest] = []
+        self.answer = InvokeAnswer(payload=b'"ok"', executed_version="$LATEST")
+
+    async def invoke(self, request: InvokeRequest) -> InvokeAnswer:
+        self.requests.append(request)
+        return self.answer
+
+    async def resolve(self, namespace: str, name: str, qualifier: str | None, arn: str) -> Resolved:
+        return Resolved(executed_version="$LATEST", deployment="d")
+
+
+class Nobody:
+    """An index and observer that know nothing; and one key."""
+
+    def find(self, namespace: str, function_name: str) -> str | None:
+        return None
+
+    def observe(self, obj: Mapping[str, Any]) -> None:
+        assert obj["kind"]
+
+    def forget(self, obj: Mapping[str, Any]) -> None:
+        assert obj["metadata"]["uid"]
+
+
+class OneKey:
+    """The keys of an installation that has just started."""
+
+    def __init__(self, token: str | None = None) -> None:
+        self._key = AccessKey(
+            access_key_id=KEY_ID, secret=SECRET, namespace="default", user="klambda-admin",
+            token=token,
+        )  # fmt: skip
+
+    def find(self, access_key_id: str) -> AccessKey | None:
+        return self._key if access_key_id == KEY_ID else None
+
+
+class World:
+    """The API over fakes, and clients of it."""
+
+    def __init__(self) -> None:
+        self.kube = FakeKube()
+        self.blobs = FakeBlobs()
+        self.invoker = FakeInvoker()
+        nobody = Nobody()
+        objects = Objects(
+            cast("Api", self.kube),
+            index=nobody,
+            observer=nobody,
+            new_id=lambda: str(uuid.uuid4()),
+            now=lambda: datetime.now(UTC),
+        )
+        self.services = Services(
+            objects=objects,
+            blobs=cast("Blobs", self.blobs),
+            invoker=self.invoker,
+            gate=Gate(OneKey(), region=REGION, account_of=lambda _: ACCOUNT),
+            authorizer=OwnAccount(),
+            links=CodeLinks("k" * 64, lambda: 1_000_000.0),
+            region=REGION,
+            now=lambda: datetime.now(UTC),
+            new_id=lambda: str(uuid.uuid4()),
+        )
+        self.dispatcher = Dispatcher(self.services)
+        self.last: RawAnswer | None = None
+
+    def client(self, service: str = "lambda", **config: Any) -> Any:
+        """A boto3 client whose requests are answered here."""
+        client = boto3.client(
+            service,
+            region_name=config.pop("region", REGION),
+            endpoint_url="http://klambda.test:8080",
+            aws_access_key_id=config.pop("key_id", KEY_ID),
+            aws_secret_access_key=config.pop("secret", SECRET),
+            aws_session_token=config.pop("token", None),
+            config=botocore.config.Config(
+                retries={"max_attempts": 0}, parameter_validation=False, **config
+            ),
+        )
+        client.meta.events.register("before-send", self._send)
+        return client
+
+    def send(self, request: RawRequest) -> RawAnswer:
+        self.last = asyncio.run(self.dispatcher.answer(request))
+        return self.last
+
+    def _send(self, request: Any, **_: Any) -> Any:
+        answer = self.send(raw_request(request))
+        return botocore.awsrequest.AWSResponse(
+            request.url, answer.status, _Headers(answer.headers), _Raw(answer.body)
+        )
+
+    def error(self) -> dict[str, Any]:
+        """The body of the last answer."""
+        assert self.last is not None
+        return cast("dict[str, Any]", json.loads(self.last.body))
+
+
+class _Headers(dict[str, str]):
+    """Headers as urllib3 has them: names in any case."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__({key.lower(): value for key, value in headers.items()})
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return super().get(key.lower(), default)
+
+
+class _Raw(io.BytesIO):
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        yield self.read()
+
+
+def raw_request(request: Any) -> RawRequest:
+    """A prepared request of botocore as it would arrive over the wire."""
+    rest = request.url.split("://", 1)[1]
+    host, slash, tail = rest.partition("/")
+    path, _, query = (slash + tail).partition("?")
+    body = request.body or b""
+    if hasattr(body, "read"):
+        body = body.read()
+    headers = [(str(k).lower().encode(), _bytes(v)) for k, v in request.headers.items()]
+    if "Host" not in request.headers:
+        headers.append((b"host", host.encode()))
+    return RawRequest(
+        signable=Signable(
+            method=request.method,
+            path=path.encode(),
+            query=query.encode(),
+            headers=headers,
+        ),
+        body=_bytes(body),
+        base_url="http://klambda.test:8080",
+    )
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+KINDS = (FUNCTION, VERSION, ALIAS)
