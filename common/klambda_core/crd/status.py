@@ -53,6 +53,9 @@ class Active(Model):
         max_length=64, description="Digest of everything an instance is made from."
     )
     deployment: str = Field(max_length=63, description="The Deployment that holds its instances.")
+    since: str | None = Field(
+        None, description="When it began to serve.", json_schema_extra={"format": "date-time"}
+    )
 
 
 class Failed(Model):

@@ -20,7 +20,6 @@ from klambda_core.limits import (
     VERSION_NUMBER_MAX,
 )
 
-
 # name == functionRef + '-v' + string(version), in words whose cost the API server can bound
 _NUMBER = "self.metadata.name.substring(size(self.spec.functionRef) + 2)"
 _NAME_RULE = (

@@ -1,0 +1,106 @@
+"""Types, reasons and sentences of the operator's conditions. Every message says what to do.
+
+A reason is one PascalCase word for programs, a message is for people. Reason codes are Lambda's,
+for `status.failed`.
+"""
+
+from typing import Final
+
+# Condition types that the operator owns
+READY: Final = "Ready"
+LAYERS_RESOLVED: Final = "LayersResolved"
+IMAGE_RESOLVED: Final = "ImageResolved"
+DEPLOYMENT_APPLIED: Final = "DeploymentApplied"
+RUNTIME_SUBSTITUTED: Final = "RuntimeSubstituted"
+NAME_TAKEN: Final = "NameTaken"
+TARGETS_EXIST: Final = "TargetsExist"
+
+# Reasons
+OK: Final = "AsExpected"
+BLOCKED: Final = "Blocked"
+INVALID_OBJECT: Final = "InvalidObject"
+INVALID_CONFIGURATION: Final = "InvalidConfiguration"
+UNKNOWN_RUNTIME: Final = "UnknownRuntime"
+LAYERS_PENDING: Final = "LayersPending"
+NAME_CONFLICT: Final = "NameConflict"
+APPLY_FAILED: Final = "ApplyFailed"
+BEING_DELETED: Final = "BeingDeleted"
+FUNCTION_MISSING: Final = "FunctionMissing"
+TARGET_MISSING: Final = "TargetMissing"
+NO_VERSION: Final = "NoVersion"
+SUBSTITUTED: Final = "OtherRuntime"
+NOT_SUBSTITUTED: Final = "SameRuntime"
+NAME_FREE: Final = "NameFree"
+
+# Lambda's reason codes (botocore model: StateReasonCode, LastUpdateStatusReasonCode)
+CODE_INVALID_RUNTIME: Final = "InvalidRuntime"
+CODE_INVALID_CONFIGURATION: Final = "InvalidConfiguration"
+CODE_INVALID_ZIP: Final = "InvalidZipFileException"
+CODE_INTERNAL: Final = "InternalError"
+
+
+def unknown_runtime(runtime: str, known: list[str]) -> str:
+    """No image runs this."""
+    return (
+        f"No image runs {runtime!r} here. Use one of {', '.join(sorted(known)) or '(none)'}, "
+        "or add a row to the chart's runtimes."
+    )
+
+
+def environment_too_big(size: int, limit: int) -> str:
+    """The variables together exceed Lambda's quota."""
+    return (
+        f"The environment variables take {size} bytes of the {limit} allowed; "
+        "make spec.environment.variables smaller."
+    )
+
+
+def name_conflict(deployment: str) -> str:
+    """A stranger has our name."""
+    return (
+        f"Deployment {deployment} exists and belongs to someone else; it is left alone. "
+        "Delete or rename it."
+    )
+
+
+def name_taken(name: str, winner: str) -> str:
+    """An older function has the name."""
+    return (
+        f"Function {winner} is older and has the name {name}. "
+        "Give this one another spec.functionName, or delete one of the two."
+    )
+
+
+def alias_taken(name: str, winner: str) -> str:
+    """An older alias object has the name."""
+    return f"Alias {winner} is older and has the name {name}. Delete one of the two."
+
+
+def function_missing(function: str) -> str:
+    """functionRef leads nowhere."""
+    return f"There is no Function {function} in this namespace; create it, or correct functionRef."
+
+
+def target_missing(version: str) -> str:
+    """An alias points to a version that does not exist."""
+    return f"There is no version {version}; publish it, or point the alias to another."
+
+
+def layers_pending(arn: str) -> str:
+    """A layer's content is not known."""
+    return f"Layer {arn} is not resolved; create it, or remove it from spec.layers."
+
+
+def apply_failed(message: str) -> str:
+    """The API server refuses the Deployment."""
+    return f"The Deployment was refused: {message}"
+
+
+def invalid_object(message: str) -> str:
+    """The stored object does not fit the schema of this release."""
+    return f"The object does not fit this release's schema: {message}"
+
+
+def substituted(actual: str) -> str:
+    """Another runtime runs the function."""
+    return f"The runtime that was asked for has no image here; {actual} runs the function."

@@ -1,0 +1,1 @@
+"""Manifests as pure functions of data."""
