@@ -1,0 +1,115 @@
+{{/* Labels of every object. Call: include "klambda.labels" (list $ "gateway") */}}
+{{- define "klambda.labels" -}}
+{{- $root := index . 0 -}}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+{{ include "klambda.selector" . }}
+{{- end }}
+
+{{- define "klambda.selector" -}}
+app.kubernetes.io/name: klambda
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* What all pods of ours have: identity, no privileges, pull secrets, placement. */}}
+{{- define "klambda.pod" -}}
+{{- $root := index . 0 -}}{{- $part := index . 1 -}}{{- $values := index $root.Values $part -}}
+serviceAccountName: klambda-{{ $part }}
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+terminationGracePeriodSeconds: {{ default 30 $values.terminationGracePeriodSeconds }}
+{{- with $root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if $values.affinity }}
+affinity: {{- toYaml $values.affinity | nindent 2 }}
+{{- else if gt (int (default 1 $values.replicas)) 1 }}
+affinity:
+  podAntiAffinity:
+    preferredDuringSchedulingIgnoredDuringExecution:
+      - weight: 100
+        podAffinityTerm:
+          topologyKey: kubernetes.io/hostname
+          labelSelector:
+            matchLabels: {{- include "klambda.selector" . | nindent 14 }}
+{{- end }}
+{{- end }}
+
+{{/* The container's part: image, entry point, security, resources. */}}
+{{- define "klambda.container" -}}
+{{- $root := index . 0 -}}{{- $part := index . 1 -}}
+name: {{ $part }}
+image: {{ $root.Values.images.controlPlane }}
+imagePullPolicy: {{ $root.Values.imagePullPolicy }}
+command: [python, -m, klambda_{{ $part }}]
+securityContext: {{- include "klambda.restricted" $root | nindent 2 }}
+resources: {{- toYaml (index $root.Values $part).resources | nindent 2 }}
+{{- end }}
+
+{{- define "klambda.restricted" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Environment that all three parts share. */}}
+{{- define "klambda.env" -}}
+- name: KLAMBDA_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: KLAMBDA_INSTALLATION_SECRET
+  value: klambda-installation
+- name: KLAMBDA_LOG_LEVEL
+  value: {{ .Values.logLevel | quote }}
+{{- end }}
+
+{{/* What operator and gateway must agree on. */}}
+{{- define "klambda.env.shared" -}}
+{{ include "klambda.env" . }}
+- name: KLAMBDA_POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: KLAMBDA_REGION
+  value: {{ .Values.region | quote }}
+- name: KLAMBDA_CLUSTER_DOMAIN
+  value: {{ .Values.clusterDomain | quote }}
+- name: KLAMBDA_ACCOUNTS
+  value: {{ .Values.accounts | toJson | quote }}
+- name: KLAMBDA_RUNTIMES
+  value: {{ .Values.runtimes | toJson | quote }}
+- name: KLAMBDA_RUNTIME_SUBSTITUTIONS
+  value: {{ .Values.runtimeSubstitutions | toJson | quote }}
+- name: KLAMBDA_WATCH_NAMESPACES
+  value: {{ join "," .Values.scope.namespaces | quote }}
+- name: KLAMBDA_ADMIN_PORT
+  value: "8081"
+{{- end }}
+
+{{- define "klambda.probes" -}}
+readinessProbe:
+  httpGet: {path: /readyz, port: {{ . }}}
+  periodSeconds: 2
+  timeoutSeconds: 2
+livenessProbe:
+  httpGet: {path: /healthz, port: {{ . }}}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+{{- end }}
+
+{{/* Names of cluster-wide objects: one set per installation. */}}
+{{- define "klambda.clusterName" -}}
+klambda-{{ index . 1 }}-{{ (index . 0).Release.Namespace }}
+{{- end }}

@@ -1,0 +1,94 @@
+{{/* Who may do what in the namespaces of functions (docs/architecture.md). */}}
+{{- define "klambda.rules.gateway" -}}
+- apiGroups: [klambda.io]
+  resources: [functions, versions, aliases]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [klambda.io]
+  resources: [functions/status, versions/status]
+  verbs: [patch]
+# Owner references that block deletion ask for it where that admission plugin is on.
+- apiGroups: [klambda.io]
+  resources: [functions/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, patch, delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
+  resources: [deployments/scale]
+  verbs: [get, patch]
+{{- end }}
+
+{{- define "klambda.rules.operator" -}}
+- apiGroups: [klambda.io]
+  resources: [functions]
+  verbs: [get, list, watch]
+- apiGroups: [klambda.io]
+  resources: [versions]
+  verbs: [get, list, watch, create, patch]
+# To add a missing owner reference to an alias that a user made.
+- apiGroups: [klambda.io]
+  resources: [aliases]
+  verbs: [get, list, watch, patch]
+- apiGroups: [klambda.io]
+  resources: [functions/status, versions/status, aliases/status]
+  verbs: [get, patch]
+- apiGroups: [klambda.io]
+  resources: [functions/finalizers, versions/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+# Once per Deployment, when it is born: to hand the field `replicas` over to the gateway.
+- apiGroups: [apps]
+  resources: [deployments/scale]
+  verbs: [get, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{/* Only readable cluster-wide; with scope.namespaces a Role allows to get the one namespace. */}}
+{{- define "klambda.rules.namespaces" -}}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{/* In Klambda's own namespace. */}}
+{{- define "klambda.rules.own.gateway" -}}
+# Access keys and the installation key; the first of both are made at the first start.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, list, watch, create, patch]
+# The other gateways.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{- define "klambda.rules.own.operator" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [klambda-installation]
+  verbs: [get]
+# Names cannot be given for create.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, patch]
+{{- end }}
+
+{{- define "klambda.rules.own.store" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: [klambda-installation]
+  verbs: [get]
+{{- end }}

@@ -1,0 +1,77 @@
+"""`python -m klambda_store`: the store's process.
+
+It listens at once and becomes ready when it knows the installation key: from
+KLAMBDA_INSTALLATION_KEY, or from the Secret, which the gateway makes at its first start. SIGTERM:
+not ready, no new connections, requests in flight are finished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import uvloop
+from aiohttp import web
+
+from klambda_kube import config
+from klambda_kube.api import Api
+from klambda_kube.installation import wait_for_key
+from klambda_obs import logs
+from klambda_obs.metrics import Metrics
+from klambda_store.app import Access, build_app
+from klambda_store.blobs.directory import DirectoryBlobs
+from klambda_store.settings import Settings, from_environment
+
+SHUTDOWN_S = 25.0
+"""Below the pod's grace of 30 s."""
+
+_log = logs.get("klambda.store")
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    metrics = Metrics("store")
+    blobs = DirectoryBlobs(settings.data)
+    swept = await asyncio.to_thread(blobs.open)
+    metrics.gauge_of("free_bytes", "Bytes free on the volume.", blobs.free_bytes)
+    access = Access(key=settings.installation_key)
+    app = build_app(blobs, access=access, metrics=metrics)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, port=settings.port).start()
+        _log.info("listening", port=settings.port, swept=swept)
+        async with asyncio.TaskGroup() as group:
+            key = group.create_task(_learn_key(settings, access))
+            await stop.wait()
+            key.cancel()
+        _log.info("stopping")
+    finally:
+        await runner.cleanup()
+        blobs.close()
+
+
+async def _learn_key(settings: Settings, access: Access) -> None:
+    if access.key:
+        return
+    async with Api(config.load()) as api:
+        access.key = await wait_for_key(
+            api, namespace=settings.namespace, name=settings.installation_secret
+        )
+    _log.info("ready")
+
+
+def main() -> None:
+    """The entry point."""
+    settings = from_environment(os.environ)
+    logs.setup(settings.log_level)
+    uvloop.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

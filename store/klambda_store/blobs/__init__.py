@@ -1,0 +1,1 @@
+"""Blobs: bytes by namespace and SHA-256, and where they are kept."""

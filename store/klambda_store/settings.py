@@ -1,0 +1,31 @@
+"""What the store is told by its environment. Names: docs/runtime-contract.md and the chart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The store's settings; `installation_key` is "" when it comes from the Secret."""
+
+    data: Path
+    port: int
+    namespace: str
+    installation_secret: str
+    installation_key: str
+    log_level: str
+
+
+def from_environment(environ: Mapping[str, str]) -> Settings:
+    """Read the environment; every variable has a default that suits the chart."""
+    return Settings(
+        data=Path(environ.get("KLAMBDA_DATA", "/data")),
+        port=int(environ.get("KLAMBDA_STORE_PORT", "8090")),
+        namespace=environ.get("KLAMBDA_NAMESPACE", "klambda"),
+        installation_secret=environ.get("KLAMBDA_INSTALLATION_SECRET", "klambda-installation"),
+        installation_key=environ.get("KLAMBDA_INSTALLATION_KEY", ""),
+        log_level=environ.get("KLAMBDA_LOG_LEVEL", "INFO"),
+    )
