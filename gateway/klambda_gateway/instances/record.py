@@ -46,6 +46,7 @@ class Record:
     """One instance = one pod."""
 
     __slots__ = (
+        "arrived",
         "attempt",
         "blocked",
         "boot",
@@ -66,6 +67,8 @@ class Record:
         self.key = key
         self.pod: PodFacts | None = None
         self.pod_gone = False
+        self.arrived = False
+        """It was counted as a start that has come."""
         self.boot: str | None = None
         self.reborn = False
         """Two boots were seen in this pod: its init died once."""
@@ -109,6 +112,11 @@ class Record:
     def holdable(self) -> bool:
         """Starting: an attempt sent now is held by init until INIT is over."""
         return self.slot in _STARTING and self._open
+
+    @property
+    def equipped(self) -> bool:
+        """It has been told what to be."""
+        return self.linked and self.slot not in (Slot.UNKNOWN, Slot.UNASSIGNED)
 
     @property
     def running(self) -> bool:

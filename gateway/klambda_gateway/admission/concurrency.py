@@ -1,0 +1,148 @@
+"""Who may run now: Lambda's account limit and reserved concurrency, counted in this gateway.
+
+Place: the second step of an invocation. A ``Permit`` counts from admission until the instance is
+ready again (``end``), not only until the answer is out: that is what Lambda counts. Limits are per
+namespace (= account) and per function over all its versions.
+Invariants: a permit is given back exactly once; reserved 0 always throttles. With reserved
+concurrency R at its limit, a request waits up to 100 ms for a run whose answer is already out, so
+that a closed loop of R clients never sees a 429.
+Not here: other gateways' exact counts (``others`` tells what instances report), rate limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from klambda_core.errors import REASON_ACCOUNT, REASON_RESERVED, throttled
+from klambda_core.limits import CONCURRENT_EXECUTIONS
+
+COMPLETING_PATIENCE_S: Final = 0.1
+"""design/data-plane.md, "Reserved concurrency R"."""
+RETRY_AFTER_S: Final = 1
+
+Function = tuple[str, str]
+"""Namespace and object name."""
+K = TypeVar("K")
+
+
+class Permit:
+    """Room for one invocation; it lasts until its story and its last attempt are over."""
+
+    __slots__ = ("_admission", "_finished", "_open", "function")
+
+    def __init__(self, admission: Admission, function: Function) -> None:
+        self.function = function
+        self._admission = admission
+        self._open = 0
+        self._finished = False
+
+    def opened(self) -> None:
+        """Note that an attempt goes out under this permit."""
+        self._open += 1
+
+    def closed(self) -> None:
+        """Note that an attempt is over."""
+        self._open -= 1
+        if self._finished and not self._open:
+            self._admission.leave(self.function, completed=True)
+
+    def finish(self) -> None:
+        """End the story: answered, refused or cancelled."""
+        if self._finished:
+            return
+        self._finished = True
+        if self._open:
+            self._admission.completing(self.function)
+        else:
+            self._admission.leave(self.function, completed=False)
+
+
+class Admission:
+    """The counts."""
+
+    def __init__(
+        self,
+        *,
+        account_limit: int = CONCURRENT_EXECUTIONS,
+        others: Callable[[Function], int] = lambda _: 0,
+    ) -> None:
+        """``others``: instances of a function that other gateways' requests occupy."""
+        self._account_limit = account_limit
+        self._others = others
+        self._by_account: Counter[str] = Counter()
+        self._by_function: Counter[Function] = Counter()
+        self._completing: Counter[Function] = Counter()
+        self._room: dict[Function, list[asyncio.Future[None]]] = {}
+
+    def running(self) -> int:
+        """Count all permits."""
+        return self._by_account.total()
+
+    def of_function(self, function: Function) -> int:
+        """Count a function's permits."""
+        return self._by_function[function]
+
+    async def enter(self, function: Function, reserved: int | None) -> Permit:
+        """Admit one invocation. Raises LambdaError 429 with its reason."""
+        reason = self._refusal(function, reserved)
+        if reason == REASON_RESERVED and self._completing[function]:
+            reason = await self._patiently(function, reserved)
+        if reason is not None:
+            raise throttled(reason, retry_after=RETRY_AFTER_S)
+        self._by_account[function[0]] += 1
+        self._by_function[function] += 1
+        return Permit(self, function)
+
+    def _refusal(self, function: Function, reserved: int | None) -> str | None:
+        if reserved is not None:
+            taken = self._by_function[function]
+            if taken >= reserved or taken + self._others(function) >= reserved:
+                return REASON_RESERVED
+        if self._by_account[function[0]] >= self._account_limit:
+            return REASON_ACCOUNT
+        return None
+
+    async def _patiently(self, function: Function, reserved: int | None) -> str | None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + COMPLETING_PATIENCE_S
+        while (reason := self._refusal(function, reserved)) == REASON_RESERVED:
+            if not self._completing[function]:
+                break
+            waiting = self._room.setdefault(function, [])
+            future: asyncio.Future[None] = loop.create_future()
+            waiting.append(future)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await future
+            except TimeoutError:
+                break
+            finally:
+                waiting.remove(future)
+                if not waiting:
+                    self._room.pop(function, None)
+        return reason
+
+    def completing(self, function: Function) -> None:
+        """Note that an answer is out while its instance is not ready yet."""
+        self._completing[function] += 1
+
+    def leave(self, function: Function, *, completed: bool) -> None:
+        """Give a permit back."""
+        _less(self._by_account, function[0])
+        _less(self._by_function, function)
+        if completed:
+            _less(self._completing, function)
+        for future in self._room.get(function, ()):
+            if not future.done():
+                future.set_result(None)
+                break
+
+
+def _less(counter: Counter[K], key: K) -> None:
+    if counter[key] > 1:
+        counter[key] -= 1
+    else:
+        del counter[key]

@@ -1,0 +1,351 @@
+"""Where instances dial in: greeting, assigning, and the dispatch of their frames.
+
+Place: listens on port 9001; feeds ``registry`` with evidence and ``call``s with their frames; the
+invoke service sends through it. A connection's life:
+
+    accepted → hello → (its pod found: uid and address checked) → challenge → proof → linked
+             → assign when it has nothing yet → frames … → lost
+
+Invariants: nothing but handshake frames is taken before the proof; one live link per instance (a
+newer one replaces the older); an attempt whose connection broke before ``accepted`` was seen is
+*ambiguous*: it is asked for when the same boot dials again, and given up after 20 s; never guessed.
+Not here: what an instance's state means (``record``), who gets it (``pool``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+
+from klambda_core.token import instance_token
+from klambda_gateway.instances.assignment import Assignments, NoAssignment, Package
+from klambda_gateway.instances.call import Call
+from klambda_gateway.instances.frames import PIECE, Frame, FrameType, ProtocolError
+from klambda_gateway.instances.handshake import Hello, challenge, read_hello, read_proof
+from klambda_gateway.instances.link import Link
+from klambda_gateway.instances.pods import DeploymentKey, PodFacts
+from klambda_gateway.instances.record import Record, Slot
+from klambda_gateway.instances.registry import Registry
+from klambda_kube.errors import KubeError
+from klambda_obs import logs
+
+HANDSHAKE_LIMIT_S: Final = 5.0
+"""From accepting to the proof, what the pod's lookup takes (2 s + one GET) included."""
+AMBIGUOUS_LIMIT_S: Final = 20.0
+"""Contract §1: so long may a suspected instance be silent."""
+BACKLOG: Final = 1024
+
+PodLookup = Callable[[str, str, str], Awaitable[PodFacts | None]]
+"""(namespace, pod, uid) → the pod; waits ≤ 2 s for the watch, then asks the API server once."""
+OnFailed = Callable[[DeploymentKey, str, str], None]
+
+_log = logs.get("klambda.gateway.instances")
+
+
+class InstanceServer:
+    """The server and its links."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        assignments: Assignments,
+        *,
+        find_pod: PodLookup,
+        installation_key: str,
+        gateway: str,
+        peers: Callable[[], Iterable[str]] = tuple,
+        on_failed: OnFailed = lambda *_: None,
+        on_phases: Callable[[DeploymentKey, Frame], None] = lambda *_: None,
+    ) -> None:
+        self._registry = registry
+        self._assignments = assignments
+        self._find_pod = find_pod
+        self._key = installation_key
+        self._gateway = gateway
+        self._peers = peers
+        self._on_failed = on_failed
+        self._on_phases = on_phases
+        self._links: dict[str, Link] = {}
+        self._ambiguous: dict[str, dict[str, Call]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: set[Link] = set()
+        self._server: asyncio.Server | None = None
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def start(self, port: int, host: str | None = None) -> None:
+        """Listen."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Link(self._made, self._lost), host, port, backlog=BACKLOG
+        )
+
+    @property
+    def port(self) -> int:
+        """The port in use."""
+        if self._server is None:
+            raise RuntimeError("not started")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """Stop listening and drop all links."""
+        if self._server is not None:
+            self._server.close()
+        for link in list(self._open):
+            link.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for calls in list(self._ambiguous.values()):
+            for call in list(calls.values()):
+                call.break_off()
+
+    def linked(self) -> set[str]:
+        """Return the pod uids that are connected."""
+        return set(self._links)
+
+    def announce_peers(self) -> None:
+        """Tell every instance where the gateways are now."""
+        for link in self._links.values():
+            self._send_peers(link)
+
+    # --- sending ----------------------------------------------------------------------------------
+
+    async def send(self, call: Call, header: dict[str, Any], payload: bytes) -> None:
+        """Send an attempt to the instance it was given; returns when its bytes have left us.
+
+        Never raises: what happens to it shows in ``call.outcome``.
+        """
+        link = self._links.get(call.record.uid)
+        if link is None or link.boot != call.boot:
+            call.withdraw()
+            self._registry.touch(call.record)
+            return
+        link.calls[call.id] = call
+        link.send(FrameType.INVOKE, header, payload[:PIECE])
+        for start in range(PIECE, len(payload), PIECE):
+            await link.drained()
+            if link.lost or call.settled:
+                return
+            piece = payload[start : start + PIECE]
+            link.send(FrameType.DATA, {"attempt": call.id}, piece)
+
+    def cancel(self, call: Call) -> None:
+        """Tell the instance that nobody waits for this attempt any more."""
+        link = self._links.get(call.record.uid)
+        if link is not None and call.id in link.calls:
+            link.send(FrameType.CANCEL, {"attempt": call.id})
+
+    def drain(self, record: Record, now: float, mode: str = "idle") -> None:
+        """Ask an instance to take no more."""
+        link = self._links.get(record.uid)
+        if link is not None:
+            record.ask_drain(now)
+            self._registry.touch(record)
+            link.send(FrameType.DRAIN, {"mode": mode})
+
+    def refresh(self) -> None:
+        """Ask those who do something that we did not give them: no hint may go stale for good."""
+        for uid, link in self._links.items():
+            record = self._registry.records[uid]
+            if record.attempt is None and not record.free and not record.spoilt:
+                link.send(FrameType.QUERY)
+
+    def drop(self, record: Record) -> None:
+        """Close an instance's connection."""
+        link = self._links.get(record.uid)
+        if link is not None:
+            link.close()
+
+    def verify(self, pod: PodFacts) -> None:
+        """Compare a connection with the address that its pod turned out to have."""
+        link = self._links.get(pod.uid)
+        if link is not None and pod.addresses and link.peer not in pod.addresses:
+            _log.warning("instance-of-wrong-address", uid=pod.uid, peer=link.peer)
+            link.close()
+
+    def give_up(self, uid: str) -> None:
+        """Break off what is ambiguous with an instance that will not come back."""
+        for call in list(self._ambiguous.get(uid, {}).values()):
+            call.break_off()
+
+    # --- greeting ---------------------------------------------------------------------------------
+
+    def _made(self, link: Link) -> None:
+        self._open.add(link)
+        task = asyncio.get_running_loop().create_task(self._welcome(link))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _welcome(self, link: Link) -> None:
+        try:
+            async with asyncio.timeout(HANDSHAKE_LIMIT_S):
+                record, digest = await self._greet(link)
+            if link.lost:
+                return
+            await self._equip(link, record, digest)
+        except (ProtocolError, TimeoutError) as error:
+            _log.warning("instance-turned-away", peer=link.peer, uid=link.uid, error=str(error))
+            link.close()
+        except (KubeError, NoAssignment) as error:
+            _log.warning("instance-not-equipped", uid=link.uid, error=str(error))
+            link.close()  # it dials again with back-off
+        except Exception:  # noqa: BLE001  a bug of ours costs one connection, not the gateway
+            _log.exception("instance-welcome-failed", uid=link.uid)
+            link.close()
+
+    async def _greet(self, link: Link) -> tuple[Record, str | None]:
+        frames: asyncio.Queue[Frame] = asyncio.Queue()
+        link.receiver = frames.put_nowait
+        hello = read_hello(await frames.get())
+        link.uid, link.boot = hello.uid, hello.boot
+        pod = await self._find_pod(hello.namespace, hello.pod, hello.uid)
+        key = _check(hello, pod, link.peer)
+        token = instance_token(self._key, key.namespace, key.name)
+        nonce = secrets.token_hex(16)
+        link.send(
+            FrameType.CHALLENGE, challenge(hello, token=token, gateway=self._gateway, nonce=nonce)
+        )
+        proof = read_proof(await frames.get(), hello, token=token, nonce=nonce)
+        if link.lost:
+            raise ProtocolError("connection lost in the handshake")
+        older = self._links.get(hello.uid)
+        if older is not None:
+            older.close()
+        self._links[hello.uid] = link
+        record = self._registry.link(hello.uid, key, boot=hello.boot, state=proof.state)
+        link.receiver = lambda frame: self._receive(link, record, frame)
+        while not frames.empty():
+            link.receiver(frames.get_nowait())
+        _log.debug("instance-linked", uid=hello.uid, deployment=key.name, state=proof.state)
+        return record, proof.digest
+
+    async def _equip(self, link: Link, record: Record, digest: str | None) -> None:
+        """Send what the handshake leaves to be said: peers, the assignment, old questions."""
+        self._send_peers(link)
+        self._ask_after(link)
+        if record.slot is not Slot.UNASSIGNED or digest is not None or record.spoilt:
+            return
+        package: Package = await self._assignments.package(record.key)
+        if link.lost:
+            return
+        link.send(FrameType.ASSIGN, package.header, package.body)
+        record.assigning()
+        self._registry.touch(record)
+
+    def _send_peers(self, link: Link) -> None:
+        addresses = sorted(self._peers())
+        if addresses:
+            link.send(FrameType.PEERS, {"addresses": addresses})
+
+    # --- frames -----------------------------------------------------------------------------------
+
+    def _receive(self, link: Link, record: Record, frame: Frame) -> None:
+        now = asyncio.get_running_loop().time()
+        match frame.type:
+            case (
+                FrameType.ACCEPTED
+                | FrameType.HEAD
+                | FrameType.DATA
+                | FrameType.END
+                | FrameType.REFUSED
+            ):
+                self._answer(link, record, frame, now)
+            case FrameType.STATE:
+                record.told(frame.header["state"], frame.header["served"], now)
+                self._asked(link, frame)
+                self._registry.touch(record)
+            case FrameType.FAILED:
+                record.failed()
+                error, message = frame.header["errorType"], frame.header["message"]
+                _log.warning("assignment-failed", uid=record.uid, error=error, message=message)
+                self._on_failed(record.key, error, message)
+                self._registry.touch(record)
+            case FrameType.PHASES:
+                self._on_phases(record.key, frame)
+            case FrameType.ASSIGNED | FrameType.LOGS:
+                pass
+            case _:
+                raise ProtocolError(f"{frame.type.name} from an instance")
+
+    def _answer(self, link: Link, record: Record, frame: Frame, now: float) -> None:
+        call = link.calls.get(frame.header["attempt"])
+        if call is None:
+            if frame.type is FrameType.END:
+                link.send(FrameType.QUERY)  # an attempt of a lost connection: free again?
+            return
+        call.receive(frame, now)
+        if call.attempt.over:
+            del link.calls[call.id]
+            self._registry.touch(record)
+
+    # --- losses -----------------------------------------------------------------------------------
+
+    def _lost(self, link: Link) -> None:
+        self._open.discard(link)
+        if self._links.get(link.uid) is not link:
+            return
+        del self._links[link.uid]
+        record = self._registry.records[link.uid]
+        for call in list(link.calls.values()):
+            if call.accepted:
+                call.break_off()
+            else:
+                self._suspect(call)
+        link.calls.clear()
+        self._registry.unlink(record)
+
+    def _suspect(self, call: Call) -> None:
+        uid = call.record.uid
+        self._ambiguous.setdefault(uid, {})[call.id] = call
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(AMBIGUOUS_LIMIT_S, self._break_off, call)
+        call.on_settled = lambda: self._certain(uid, call.id, timer)
+
+    def _break_off(self, call: Call) -> None:
+        call.break_off()
+        self._registry.touch(call.record)
+
+    def _certain(self, uid: str, attempt: str, timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
+        calls = self._ambiguous.get(uid, {})
+        calls.pop(attempt, None)
+        if not calls:
+            self._ambiguous.pop(uid, None)
+
+    def _ask_after(self, link: Link) -> None:
+        for call in list(self._ambiguous.get(link.uid, {}).values()):
+            if call.boot == link.boot:
+                link.send(FrameType.QUERY, {"attempt": call.id})
+            else:
+                call.break_off()
+
+    def _asked(self, link: Link, frame: Frame) -> None:
+        asked = frame.header.get("asked")
+        if not isinstance(asked, dict):
+            return
+        call = self._ambiguous.get(link.uid, {}).get(asked.get("attempt", ""))
+        if call is None:
+            return
+        if not asked.get("known"):
+            call.withdraw()
+        elif asked.get("accepted"):
+            call.break_off()
+        else:  # held there still: take it back, the refusal comes over this link
+            link.calls[call.id] = call
+            link.send(FrameType.CANCEL, {"attempt": call.id})
+
+
+def _check(hello: Hello, pod: PodFacts | None, peer: str) -> DeploymentKey:
+    """Return the Deployment that the caller's pod belongs to.
+
+    The kubelet reports a pod's address up to a second after its process runs; until then the token
+    alone speaks for it, and ``verify`` looks again when the address is known.
+    """
+    if pod is None or pod.uid != hello.uid:
+        raise ProtocolError(f"no pod {hello.namespace}/{hello.pod} with uid {hello.uid}")
+    if pod.addresses and peer not in pod.addresses:
+        raise ProtocolError(f"{peer} is not an address of {hello.namespace}/{hello.pod}")
+    return pod.key

@@ -1,0 +1,53 @@
+"""The event before it is sent: is it JSON?
+
+Place: first step of ``invoke.service``. Small events are parsed here, so that an error costs no
+instance; larger ones are left to init, which parses them without holding up everybody else's loop
+(137 ms for 6 MB in Python). Invariants: pure; RFC 8259: no NaN, UTF-8 only.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+VALIDATE_LIMIT: Final = 16 << 10
+"""Bytes; design/data-plane.md, "Hot path"."""
+EMPTY: Final = b"{}"
+"""What an empty body stands for (aws-contract b)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An event to send."""
+
+    payload: bytes
+    validated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotJson:
+    """Why it cannot be sent."""
+
+    detail: str
+
+
+def read_event(body: bytes) -> Event | NotJson:
+    """Take a request's body as the event."""
+    if not body:
+        return Event(payload=EMPTY, validated=True)
+    if len(body) > VALIDATE_LIMIT:
+        return Event(payload=body, validated=False)
+    try:
+        json.loads(body.decode(), parse_constant=_refuse)
+    except UnicodeDecodeError as error:
+        return NotJson(detail=f"Invalid UTF-8 at byte {error.start}")
+    except RecursionError:
+        return NotJson(detail="nested too deep")
+    except ValueError as error:
+        return NotJson(detail=str(error))
+    return Event(payload=body, validated=True)
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"Unexpected token {word}")

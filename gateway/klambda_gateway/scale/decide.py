@@ -1,0 +1,132 @@
+"""Letting instances go: a pure function of one Deployment's numbers and the time.
+
+    idle too long (or superseded) ─► drain if idle ─► done ─► cheap to delete ─► fewer replicas
+
+Place: the leader's ``scaler`` gathers a ``Window`` per Deployment each tick and carries the
+``Targets`` out. Invariants: pure; nothing that runs or may run something is ever let go; replicas
+go down by what is done for, and only while nothing is starting (a ReplicaSet kills pods that are
+not Ready first, whatever their cost, and our freshest busy ones are not Ready for their first
+second); never below the minimum. Deciding twice on the same numbers asks for nothing twice.
+Not here: starting (``starts``): that cannot wait for a tick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+ASK_AGAIN_S: Final = 5.0
+"""A drain that was neither confirmed nor refused by then is asked for again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """An instance that does nothing, and since when."""
+
+    uid: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """What there is of one Deployment now."""
+
+    replicas: int
+    pods: int
+    """Those that its ReplicaSet counts."""
+    waiting: int = 0
+    running: int = 0
+    idle: tuple[Idle, ...] = ()
+    done: tuple[str, ...] = ()
+    """Run nothing and never will: drained, failed, or restarted."""
+    ended: tuple[str, ...] = ()
+    """Dead pods that are replaced already."""
+    absent: tuple[Idle, ...] = ()
+    """Pods that have not dialled in, with when they were first seen."""
+    ready: bool = True
+    """All that serve are Ready: deletion costs will be honoured."""
+    starting: bool = False
+    """A start is on its way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What is wanted."""
+
+    idle_seconds: float
+    minimum: int = 0
+    superseded: bool = False
+    """No function is served from it any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What the next decision must remember."""
+
+    drains: Mapping[str, float] = field(default_factory=dict)
+    """Asked and not seen done yet: instance → when."""
+    short_since: float | None = None
+    """Since when there are fewer pods than wanted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """What to do now."""
+
+    drain: tuple[str, ...] = ()
+    """Longest idle first."""
+    delete: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
+    """Pods to make cheap to delete before lowering."""
+    replicas: int | None = None
+    """Lower to this, after ``release``."""
+
+
+def decide(window: Window, spec: Spec, now: float, state: State) -> tuple[Targets, State]:
+    """Decide for one Deployment."""
+    drain = _drain(window, spec, now, state)
+    idle = {each.uid for each in window.idle}
+    drains = {uid: at for uid, at in state.drains.items() if uid in idle}
+    drains.update(dict.fromkeys(drain, now))
+    short = window.pods < window.replicas
+    since = (now if state.short_since is None else state.short_since) if short else None
+    replicas, release = _lower(window, spec, now, since)
+    targets = Targets(drain=drain, delete=window.ended, release=release, replicas=replicas)
+    return targets, State(drains=drains, short_since=since)
+
+
+def _drain(window: Window, spec: Spec, now: float, state: State) -> tuple[str, ...]:
+    """Return the idle ones to ask, longest idle first, keeping the minimum."""
+    if window.waiting and not spec.superseded:
+        return ()
+    patience = 0.0 if spec.superseded else spec.idle_seconds
+    asked = {uid for uid, at in state.drains.items() if now - at < ASK_AGAIN_S}
+    pending = sum(1 for each in window.idle if each.uid in asked)
+    spare = window.running + len(window.idle) - pending
+    if not spec.superseded:
+        spare -= spec.minimum
+    ripe = [each for each in window.idle if now - each.since >= patience and each.uid not in asked]
+    ripe.sort(key=lambda each: each.since)
+    return tuple(each.uid for each in ripe[: max(0, spare)])
+
+
+def _lower(
+    window: Window, spec: Spec, now: float, short_since: float | None
+) -> tuple[int | None, tuple[str, ...]]:
+    """Return what to lower replicas to, and by which pods."""
+    if window.starting or not window.ready:
+        return None, ()
+    patience = 0.0 if spec.superseded else spec.idle_seconds
+    floor = 0 if spec.superseded else spec.minimum
+    needed = window.waiting > 0 and not spec.superseded
+    if short_since is not None:
+        # What could not be made (quota) and nobody waits for is not wanted any more.
+        given_up = not needed and now - short_since >= spec.idle_seconds
+        return (max(floor, window.pods), ()) if given_up and window.pods >= floor else (None, ())
+    if window.pods > window.replicas:
+        return None, ()  # the ReplicaSet is still deleting
+    stale = (each.uid for each in window.absent if now - each.since >= patience)
+    release = window.done if needed else (*window.done, *stale)
+    release = release[: max(0, window.replicas - floor)]
+    return (window.replicas - len(release), release) if release else (None, ())

@@ -1,0 +1,212 @@
+"""Cold requests: starting at once what they wait for, and telling them when it cannot be.
+
+Place: the registry calls ``short`` whenever somebody still waits after an event; ``check`` runs on
+each pod or Deployment event and tick. One task per Deployment talks to Kubernetes at a time.
+Invariants: never more starts on their way than requests waiting; a waiter whose instance cannot
+start hears it within seconds; after a failure the Deployment is left alone for a while (requests
+are told at once), and no other is affected.
+Not here: numbers (``starts``), Kubernetes (``starter``), letting go (``scaler``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from klambda_gateway.instances.acquire import Moved, StartsFail
+from klambda_gateway.instances.deployments import DeploymentFacts
+from klambda_gateway.instances.pods import DeploymentKey, PodFacts
+from klambda_gateway.instances.registry import InstancePool, Registry
+from klambda_gateway.scale.starter import Starter
+from klambda_gateway.scale.starts import (
+    SCHEDULING_PATIENCE_S,
+    Backoff,
+    Failure,
+    Starts,
+    judge,
+)
+from klambda_kube.errors import Forbidden, KubeError, NotFound
+from klambda_obs import logs
+
+RETRY_S: Final = 0.2
+"""After a write that Kubernetes did not take; its waiters' deadline bounds the repetition."""
+
+_log = logs.get("klambda.gateway.demand")
+
+
+class Replicas(Starter, Protocol):
+    """A starter that knows what it asked for."""
+
+    def replicas(self, key: DeploymentKey) -> int:
+        """Return how many instances Kubernetes is told to keep."""
+        ...
+
+
+Report = Callable[[DeploymentKey, Failure | None], None]
+"""Called when starts of a Deployment begin to fail, fail otherwise, or work again."""
+
+
+class Demand:
+    """Starts for waiting requests."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        starter: Replicas,
+        *,
+        known: Callable[[DeploymentKey], DeploymentFacts | None],
+        prepare: Callable[[DeploymentKey], None] = lambda _: None,
+        report: Report = lambda *_: None,
+    ) -> None:
+        """``prepare`` is called when a start is asked for (code is fetched meanwhile)."""
+        self._registry = registry
+        self._starter = starter
+        self._known = known
+        self._prepare = prepare
+        self._report = report
+        self._starts: dict[DeploymentKey, Starts] = {}
+        self._backoffs: dict[DeploymentKey, Backoff] = {}
+        self._unschedulable: dict[str, float] = {}
+        self._tasks: dict[DeploymentKey, asyncio.Task[None]] = {}
+
+    # --- called by the registry -------------------------------------------------------------------
+
+    def short(self, key: DeploymentKey) -> None:
+        """Note that somebody waits: start what is missing, now."""
+        backoff = self._backoffs.get(key)
+        failure = backoff.current(self._now()) if backoff else None
+        if failure is not None:
+            self._dismiss(key, failure)
+        elif key not in self._tasks and self._missing(key):
+            task = asyncio.get_running_loop().create_task(self._raise(key))
+            self._tasks[key] = task
+            task.add_done_callback(lambda _: self._tasks.pop(key, None))
+
+    def arrived(self, key: DeploymentKey) -> None:
+        """Note a new instance: starts work."""
+        if key in self._starts:
+            self._starts[key].arrived()
+
+    def works(self, key: DeploymentKey) -> None:
+        """Note that an instance carried out its assignment."""
+        backoff = self._backoffs.pop(key, None)
+        if backoff is not None and backoff.clear():
+            self._report(key, None)
+
+    def fails(self, key: DeploymentKey, reason: str, message: str) -> None:
+        """Note an instance that could not carry out its assignment."""
+        self._fail(key, Failure(reason=reason, message=message))
+
+    # --- on events and ticks ----------------------------------------------------------------------
+
+    def see_pod(self, pod: PodFacts) -> None:
+        """Look at a pod that changed."""
+        if pod.unschedulable and not pod.deleting:
+            self._unschedulable.setdefault(pod.uid, self._now())
+        else:
+            self._unschedulable.pop(pod.uid, None)
+        self.check(pod.key)
+
+    def lose_pod(self, pod: PodFacts) -> None:
+        """Forget a pod."""
+        self._unschedulable.pop(pod.uid, None)
+        self.check(pod.key)
+
+    def check(self, key: DeploymentKey) -> None:
+        """Fail those who wait in vain; start for the others."""
+        pool = self._registry.pools.get(key)
+        if pool is None or not pool.waiters:
+            return
+        failure = self._judge(pool)
+        if failure is not None:
+            self._fail(key, failure)
+        else:
+            self.short(key)
+
+    def tick(self) -> None:
+        """Check everybody who waits."""
+        for pool in self._registry:
+            self.check(pool.key)
+        for key in [key for key in self._starts if key not in self._registry.pools]:
+            if not self.in_flight(key):
+                del self._starts[key]
+
+    def retire(self, key: DeploymentKey) -> None:
+        """Send those who wait for a superseded Deployment away: they resolve again."""
+        self._starts.pop(key, None)
+        self._backoffs.pop(key, None)
+        self._send_away(key, Moved())
+
+    def in_flight(self, key: DeploymentKey) -> bool:
+        """Tell whether a start is being asked for or on its way."""
+        starts = self._starts.get(key)
+        return key in self._tasks or (starts is not None and starts.outstanding(self._now()) > 0)
+
+    def _judge(self, pool: InstancePool) -> Failure | None:
+        facts = self._known(pool.key)
+        pods = [
+            (record.pod, self._unschedulable.get(record.uid, 0.0))
+            for record in pool.pods()
+            if record.pod is not None and record.boot is None
+        ]
+        replica_failure = facts.replica_failure if facts is not None else None
+        return judge(pods, replica_failure=replica_failure, now=self._now())
+
+    # --- starting ---------------------------------------------------------------------------------
+
+    def _missing(self, key: DeploymentKey) -> int:
+        pool = self._registry.pools.get(key)
+        if pool is None or not pool.waiters:
+            return 0
+        starts = self._starts.setdefault(key, Starts())
+        dialled = sum(1 for record in pool.pods() if record.boot is not None)
+        coming = self._starter.replicas(key) - dialled
+        return starts.shortfall(waiting=len(pool.waiters), coming=coming, now=self._now())
+
+    async def _raise(self, key: DeploymentKey) -> None:
+        while count := self._missing(key):
+            self._prepare(key)
+            try:
+                await self._starter.start(key, count)
+            except NotFound:
+                self._starts.pop(key, None)
+                self._send_away(key, Moved())
+            except Forbidden as error:
+                self._fail(key, Failure(reason="Forbidden", message=error.message))
+            except KubeError as error:
+                _log.warning("start-not-taken", deployment=key.name, error=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._starts.setdefault(key, Starts()).started(count, self._now())
+                _log.info("starts-asked", namespace=key.namespace, deployment=key.name, count=count)
+
+    # --- failing ----------------------------------------------------------------------------------
+
+    def _fail(self, key: DeploymentKey, failure: Failure) -> None:
+        if self._backoffs.setdefault(key, Backoff()).fail(failure, self._now()):
+            _log.warning(
+                "starts-fail", deployment=key.name, reason=failure.reason, message=failure.message
+            )
+            self._report(key, failure)
+        self._dismiss(key, failure)
+
+    def _dismiss(self, key: DeploymentKey, failure: Failure) -> None:
+        """Tell those who wait; while instances serve, one of them may be free in a moment."""
+        pool = self._registry.pools.get(key)
+        patience = SCHEDULING_PATIENCE_S if pool is not None and pool.serving() else 0.0
+        reason = StartsFail(failure.reason, failure.message)
+        self._send_away(key, reason, since=self._now() - patience)
+
+    def _send_away(
+        self, key: DeploymentKey, reason: Exception, since: float = float("inf")
+    ) -> None:
+        pool = self._registry.pools.get(key)
+        if pool is None:
+            return
+        for waiter in [each for each in pool.waiters.values() if each.since <= since]:
+            pool.leave(waiter.attempt)
+            waiter.dismiss(reason)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,196 @@
+"""The leader's tick: gather numbers, decide, and let go what is not needed.
+
+Place: a task that acts only while this gateway holds the lease; every gateway runs it. Two leaders
+for a moment are harmless: a drain is confirmed by the instance, replicas are lowered with the
+resourceVersion that the decision saw. Invariants: a Deployment that fails costs no other its tick.
+Not here: the decision (``decide``), starting (``demand``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from klambda_core.kinds import POD, Kind
+from klambda_core.labels import MANAGER_GATEWAY
+from klambda_gateway.instances.pods import DeploymentKey
+from klambda_gateway.instances.record import Record, Slot
+from klambda_gateway.instances.registry import InstancePool, Registry
+from klambda_gateway.scale.decide import Idle, Spec, State, Targets, Window, decide
+from klambda_gateway.scale.demand import Demand
+from klambda_gateway.scale.starter import DeploymentStarter
+from klambda_kube.errors import Conflict, KubeError, NotFound
+from klambda_obs import logs
+
+TICK_S: Final = 1.0
+DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+CHEAP: Final = "-2147483648"
+"""The lowest cost Kubernetes knows: goes first."""
+
+_log = logs.get("klambda.gateway.scaler")
+
+
+class PodApi(Protocol):
+    """What is needed of the Kubernetes API."""
+
+    async def merge_patch(
+        self, kind: Kind, namespace: str, name: str, patch: Mapping[str, Any], *, field_manager: str
+    ) -> dict[str, Any]:
+        """Patch one object."""
+        ...
+
+    async def delete(self, kind: Kind, namespace: str, name: str, *, uid: str) -> None:
+        """Delete one object."""
+        ...
+
+
+class Drains(Protocol):
+    """Who can talk to instances."""
+
+    def drain(self, record: Record, now: float, mode: str = "idle") -> None:
+        """Ask an instance to take no more."""
+        ...
+
+
+class Scaler:
+    """Lets instances go."""
+
+    def __init__(
+        self,
+        api: PodApi,
+        registry: Registry,
+        server: Drains,
+        demand: Demand,
+        starter: DeploymentStarter,
+        *,
+        spec: Callable[[DeploymentKey], Spec],
+        leads: Callable[[], bool],
+    ) -> None:
+        self._api = api
+        self._registry = registry
+        self._server = server
+        self._demand = demand
+        self._starter = starter
+        self._spec = spec
+        self._leads = leads
+        self._states: dict[DeploymentKey, State] = {}
+        self._first_seen: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._demand.tick()
+            if self._leads():
+                await self.tick()
+            else:
+                self._states.clear()
+
+    async def tick(self) -> None:
+        """Decide and act for every Deployment that has instances."""
+        now = asyncio.get_running_loop().time()
+        self._age(now)
+        for pool in self._registry:
+            if not pool.records:
+                continue
+            try:
+                await self._act(pool, now)
+            except KubeError as error:
+                _log.warning("scaling-failed", deployment=pool.key.name, error=str(error))
+        self._states = {
+            key: state for key, state in self._states.items() if key in self._registry.pools
+        }
+
+    async def _act(self, pool: InstancePool, now: float) -> None:
+        key = pool.key
+        window = self.window(pool)
+        targets, self._states[key] = decide(
+            window, self._spec(key), now, self._states.get(key, State())
+        )
+        for uid in targets.drain:
+            self._server.drain(pool.records[uid], now)
+        for uid in targets.delete:
+            await self._delete(pool.records[uid])
+        if targets.replicas is not None:
+            await self._lower(pool, window, targets)
+
+    def window(self, pool: InstancePool) -> Window:
+        """Gather what ``decide`` needs to know of one Deployment."""
+        pods = list(pool.pods())
+        replicas = self._starter.replicas(pool.key)
+        serving = [each for each in pods if each.serving]
+        return Window(
+            replicas=replicas,
+            waiting=len(pool.waiters),
+            running=sum(1 for each in pods if each.running),
+            idle=tuple(
+                Idle(uid=each.uid, since=each.idle_since)
+                for each in pods
+                if each.slot is Slot.IDLE
+                and each.attempt is None
+                and each.idle_since is not None
+                and not each.spoilt
+            ),
+            done=tuple(each.uid for each in pods if _done(each)),
+            ended=tuple(each.uid for each in pool.records.values() if _ended(each)),
+            absent=tuple(
+                Idle(uid=each.uid, since=self._first_seen.get(each.uid, float("inf")))
+                for each in pods
+                if each.boot is None
+            ),
+            pods=len(pods),
+            ready=all(each.pod is not None and each.pod.ready for each in serving),
+            starting=self._demand.in_flight(pool.key),
+        )
+
+    async def _lower(self, pool: InstancePool, window: Window, targets: Targets) -> None:
+        key = pool.key
+        for uid in targets.release:
+            await self._make_cheap(pool.records[uid])
+        lowered = await self._starter.lower(
+            key, from_replicas=window.replicas, to_replicas=targets.replicas or 0
+        )
+        if lowered:
+            _log.info(
+                "instances-released",
+                namespace=key.namespace,
+                deployment=key.name,
+                count=len(targets.release),
+                replicas=targets.replicas,
+            )
+
+    async def _make_cheap(self, record: Record) -> None:
+        pod = record.pod
+        if pod is None or pod.deletion_cost == CHEAP:
+            return
+        patch = {"metadata": {"uid": pod.uid, "annotations": {DELETION_COST: CHEAP}}}
+        with contextlib.suppress(NotFound, Conflict):  # gone, or another pod by now
+            await self._api.merge_patch(
+                POD, pod.namespace, pod.name, patch, field_manager=MANAGER_GATEWAY
+            )
+
+    async def _delete(self, record: Record) -> None:
+        pod = record.pod
+        if pod is None:
+            return
+        _log.info("ended-instance-deleted", pod=pod.name)
+        with contextlib.suppress(NotFound, Conflict):
+            await self._api.delete(POD, pod.namespace, pod.name, uid=pod.uid)
+
+    def _age(self, now: float) -> None:
+        """Note when each instance was first seen."""
+        self._first_seen = {uid: self._first_seen.get(uid, now) for uid in self._registry.records}
+
+
+def _done(record: Record) -> bool:
+    """Tell whether it runs nothing and can never run anything again."""
+    dialled_in = record.boot is not None
+    return record.drained or (dialled_in and record.spoilt and not record.running)
+
+
+def _ended(record: Record) -> bool:
+    """Tell whether it is a dead pod that its ReplicaSet has replaced already."""
+    pod = record.pod
+    return pod is not None and pod.ended and not pod.deleting and not record.pod_gone
