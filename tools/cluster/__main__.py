@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from tools.cluster import apiserver, programs
+from tools.cluster import apiserver, programs, up
 from tools.cluster.layout import Layout
 from tools.cluster.steps import StepFailed, Steps
 
@@ -38,6 +38,11 @@ def build_programs(layout: Layout, steps: Steps) -> None:
 VERBS: dict[str, Verb] = {
     "apiserver": run_apiserver,
     "binaries": build_programs,
+    "demo": up.run_demo,
+    "down": up.down,
+    "images": up.images,
+    "status": up.status,
+    "up": up.up,
 }
 
 
