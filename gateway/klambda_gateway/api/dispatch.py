@@ -8,7 +8,6 @@ foresaw is logged with its request id and answered as ServiceException. Not here
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,8 +24,9 @@ from klambda_gateway.auth.gate import Caller
 from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import StoreError
 from klambda_kube.errors import ApiError, Forbidden, Invalid, KubeError, Throttled, Unreachable
+from klambda_obs import logs
 
-_log = logging.getLogger("klambda.gateway.api")
+_log = logs.get("klambda.gateway.api")
 JSON = "application/json"
 
 
@@ -70,13 +70,10 @@ class Dispatcher:
         except LambdaError as error:
             return refused(error, request_id)
         except (KubeError, StoreError) as error:
-            _log.warning(
-                "backend-failed",
-                extra={"fields": {"requestId": request_id, "error": str(error)}},
-            )
+            _log.warning("backend-failed", requestId=request_id, error=str(error))
             return refused(translated(error), request_id)
         except Exception:  # noqa: BLE001 - whatever it is, clients get JSON and we get a log line
-            _log.exception("request-failed", extra={"fields": {"requestId": request_id}})
+            _log.exception("request-failed", requestId=request_id)
             return refused(errors.service(), request_id)
 
     def refuse(self, error: LambdaError) -> RawAnswer:

@@ -33,9 +33,7 @@ async def invoke(services: Services, call: Call) -> Reply:
             "InvocationType Event is not supported by this installation yet."
         )
     if kind == "DryRun":
-        await services.invoker.resolve(
-            call.namespace, target.name, target.qualifier, target.invoked_arn
-        )
+        await services.invoker.resolve(call.namespace, target.name, target.qualifier, target.arn)
         return Reply(status=204)
     answer = await services.invoker.invoke(
         InvokeRequest(

@@ -10,7 +10,6 @@ Not here: signatures (``sigv4``), what a caller may do (``authorizer``).
 from __future__ import annotations
 
 import base64
-import logging
 import secrets
 import string
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from klambda_core.labels import MANAGER_GATEWAY
 from klambda_kube.api import Api
 from klambda_kube.errors import AlreadyExists
 from klambda_kube.reflector import Reflector
+from klambda_obs import logs
 
 KEY_TYPE = "klambda.io/access-key"
 DEFAULT_USER = "klambda-admin"
@@ -29,7 +29,7 @@ ID_ALPHABET = string.ascii_uppercase + "234567"
 """Access key ids are `AKIA` and 16 characters of this (IAM user guide)."""
 SECRET_ALPHABET = string.ascii_letters + string.digits + "+/"
 
-_log = logging.getLogger("klambda.gateway.keys")
+_log = logs.get("klambda.gateway.keys")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ def _decoded(value: str) -> str:
 
 
 def _refused(name: str, why: str) -> None:
-    _log.warning("access-key-refused", extra={"fields": {"secret": name, "why": why}})
+    _log.warning("access-key-refused", secret=name, why=why)
 
 
 class Keys:
