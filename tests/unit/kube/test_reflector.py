@@ -1,5 +1,7 @@
 """The reflector against a scripted source: what it reports, and when."""
 
+# ruff: noqa: ARG002 - fakes keep the signatures of what they stand for
+
 from __future__ import annotations
 
 import asyncio
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from klambda_core.kinds import FUNCTION, Kind
 from klambda_kube.api import ListResult, Object
 from klambda_kube.errors import ApiError, Gone, KubeError, Unreachable
