@@ -52,6 +52,11 @@ class Answer:
         return ", ".join(f"{name} {value} ms" for name, value in PHASE.findall(text))
 
 
+def values() -> dict[str, object]:
+    """Return what `helm test` shall invoke."""
+    return {"test": {"function": PYTHON_NAME, "payload": json.dumps(EVENT)}}
+
+
 def client(credentials: Credentials) -> Any:
     """Return a boto3 client for the gateway; nothing else of the environment is used."""
     session = boto3.session.Session(

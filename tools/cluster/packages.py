@@ -22,7 +22,6 @@ NATIVE: Mapping[str, str] = {
     "ip": "iproute2",
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
-    "modprobe": "kmod",
     "runc": "runc",
 }
 

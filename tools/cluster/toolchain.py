@@ -6,6 +6,7 @@ machine's owner keeps its own folders.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -31,7 +32,7 @@ class Toolchain:
     ) -> None:
         """Build one static, reproducible program."""
         output.parent.mkdir(parents=True, exist_ok=True)
-        partial = output.with_suffix(".partial")
+        partial = output.with_name(f"{output.name}.{os.getpid()}.partial")
         flags = f"-s -w {ldflags}".strip()
         shell.stream(
             self.program, "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly",

@@ -56,7 +56,7 @@ def up(layout: Layout, steps: Steps) -> None:
     contexts = build(layout, steps, cluster)
     cluster.load(steps, contexts)
     references = {context.name: cluster.reference(context) for context in contexts}
-    Release(layout=layout).apply(steps, references, cluster.values())
+    Release(layout=layout).apply(steps, references, {**cluster.values(), **demo.values()})
     cluster.expose(steps)
     credentials = environment.write(layout, steps)
     demo.run(layout, steps, credentials)

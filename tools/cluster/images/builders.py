@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from tools.cluster.images.base import Base
-from tools.cluster.images.contexts import Context
+from tools.cluster.images.contexts import TAG_LENGTH, Context
 from tools.cluster.layout import Layout
 from tools.cluster.shell import Shell
 
+KEPT_ARCHIVES = 3
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 
 
@@ -51,36 +52,35 @@ class Buildah:
         return self.archive(context).exists()
 
     def archive(self, context: Context) -> Path:
-        """Return the image's OCI archive."""
+        """Return the image's archive: uncompressed, it is imported on this machine."""
         return self.layout.cache / "images" / f"{context.name}-{context.tag()}.tar"
 
     def build(self, context: Context, shell: Shell) -> None:
         """Build the image and write its archive."""
         if context.base:
             self._ensure_base(shell)
-        folder = self.layout.state / "contexts" / context.name
-        context.assemble(folder)
         reference = context.reference()
         arguments = {**context.arguments, "BASE": self.base()}
         shell.stream(
             *self._buildah("build"), "--layers", "--isolation=chroot", "--pull-never",
             *(f"--build-arg={name}={value}" for name, value in arguments.items()),
             *trust_options(Path(CA_BUNDLE)),
-            f"--tag={reference}", folder,
+            f"--tag={reference}", context.place,
         )  # fmt: skip
         archive = self.archive(context)
         archive.parent.mkdir(parents=True, exist_ok=True)
         partial = archive.with_name(f"partial-{archive.name}")
         partial.unlink(missing_ok=True)
         shell.stream(
-            *self._buildah("push"), "--disable-compression", reference,
-            f"oci-archive:{partial}:{reference}",
+            *self._buildah("push"), reference,
+            f"docker-archive:{partial}:{reference}",
         )  # fmt: skip
         partial.rename(archive)
+        self._forget_old(context)
 
     def push(self, context: Context, reference: str, shell: Shell) -> None:
         """Push the image to a registry under another name."""
-        source = f"oci-archive:{self.archive(context)}"
+        source = f"docker-archive:{self.archive(context)}"
         shell.stream(*self._buildah("pull"), source)
         shell.stream(*self._buildah("push"), context.reference(), f"docker://{reference}")
 
@@ -93,6 +93,13 @@ class Buildah:
         shell.stream(*self._buildah("add"), container, str(archive), "/")
         shell.stream(*self._buildah("config"), "--cmd", "/bin/bash", container)
         shell.stream(*self._buildah("commit"), "--rm", container, reference)
+
+    def _forget_old(self, context: Context) -> None:
+        """Remove all but the newest archives of an image; layers stay as the build's cache."""
+        archives = self.archive(context).parent.glob(f"{context.name}-{'?' * TAG_LENGTH}.tar")
+        newest = sorted(archives, key=lambda path: path.stat().st_mtime, reverse=True)
+        for archive in newest[KEPT_ARCHIVES:]:
+            archive.unlink()
 
     def _buildah(self, verb: str) -> list[str]:
         store = self.layout.cache / "containers"
@@ -121,13 +128,11 @@ class Docker:
 
     def build(self, context: Context, shell: Shell) -> None:
         """Build the image in the engine."""
-        folder = self.layout.state / "contexts" / context.name
-        context.assemble(folder)
         arguments = {**context.arguments, "BASE": self.base()}
         shell.stream(
             "docker", "build",
             *(f"--build-arg={name}={value}" for name, value in arguments.items()),
-            f"--tag={context.reference()}", folder,
+            f"--tag={context.reference()}", context.place,
         )  # fmt: skip
 
     def push(self, context: Context, reference: str, shell: Shell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tools.cluster import programs
 from tools.cluster.images import contexts
@@ -28,7 +29,13 @@ def application(layout: Layout, steps: Steps, *, base: str) -> list[Context]:
         )
         for identifier in RUNTIMES
     ]
-    return [contexts.control_plane(layout.repository, base=base), *runtimes]
+    wanted = [contexts.control_plane(layout.repository, base=base), *runtimes]
+    return [each.frozen(folder(layout, each)) for each in wanted]
+
+
+def folder(layout: Layout, context: Context) -> Path:
+    """Return where an image's context is frozen."""
+    return layout.state / "contexts" / context.name
 
 
 def ensure(steps: Steps, builder: Builder, wanted: Sequence[Context]) -> None:

@@ -1,8 +1,8 @@
 """What each image is made of, and the tag that follows from it.
 
 A context is a list of files with their place in the build context; its digest covers places,
-contents, executable bits and build arguments. `assemble` copies it into a folder, which is then
-all that the builder sees.
+contents, executable bits and build arguments. `frozen` copies it into a folder, which is then all
+that the builder sees: sources that are edited meanwhile belong to the next run.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 TAG_LENGTH = 12
@@ -27,6 +27,7 @@ class Context:
     files: Mapping[str, Path]
     arguments: Mapping[str, str] = field(default_factory=dict)
     base: str = ""  # what identifies the base image; nothing for FROM scratch
+    folder: Path | None = None  # where it lies, once frozen
 
     def digest(self) -> str:
         """Return the hash of everything that goes in."""
@@ -37,6 +38,13 @@ class Context:
             digest.update(f"{place}\0{executable:d}\0{len(content)}\0".encode() + content)
         return digest.hexdigest()
 
+    @property
+    def place(self) -> Path:
+        """Return the folder to build in; ValueError before it is frozen."""
+        if self.folder is None:
+            raise ValueError(f"the context of {self.name} is not frozen")
+        return self.folder
+
     def tag(self) -> str:
         """Return the image's tag."""
         return self.digest()[:TAG_LENGTH]
@@ -45,14 +53,15 @@ class Context:
         """Return the image's full name."""
         return f"{registry}/{self.name}:{self.tag()}"
 
-    def assemble(self, folder: Path) -> None:
-        """Copy the context into an empty folder."""
+    def frozen(self, folder: Path) -> Context:
+        """Copy the files into an emptied folder and return the context of the copies."""
         shutil.rmtree(folder, ignore_errors=True)
         for place, source in self.files.items():
             target = folder / place
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
             target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+        return replace(self, files={place: folder / place for place in self.files}, folder=folder)
 
 
 def tree(folder: Path, place: str = "") -> dict[str, Path]:
@@ -89,8 +98,3 @@ def runtime(
 def pause(program: Path, dockerfile: Path) -> Context:
     """Return the image that holds a pod's namespaces (native node only)."""
     return Context(name="pause", files={"Dockerfile": dockerfile, "pause": program})
-
-
-def references(contexts: Iterable[Context]) -> dict[str, str]:
-    """Return the images' full names by their short ones."""
-    return {context.name: context.reference() for context in contexts}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tools.cluster import packages, programs
@@ -34,7 +34,8 @@ class NativeCluster:
     @property
     def pause(self) -> Context:
         """Return the sandbox image."""
-        return contexts.pause(programs.PAUSE.path(self.layout), PAUSE_DOCKERFILE)
+        image = contexts.pause(programs.PAUSE.path(self.layout), PAUSE_DOCKERFILE)
+        return replace(image, folder=catalogue.folder(self.layout, image))
 
     @property
     def node(self) -> NativeNode:
@@ -51,9 +52,10 @@ class NativeCluster:
             step.note = "no Docker engine in use, Kubernetes runs natively"
         packages.ensure(steps)
         programs.ensure(self.layout, steps, programs.NATIVE)
-        catalogue.ensure(steps, self.builder, [self.pause])
+        pause = self.pause.frozen(self.pause.place)
+        catalogue.ensure(steps, self.builder, [pause])
         self.node.start(steps)
-        self.load(steps, [self.pause])
+        self.load(steps, [pause])
         self.node.join(steps)
 
     def load(self, steps: Steps, contexts: Sequence[Context]) -> None:
@@ -74,9 +76,10 @@ class NativeCluster:
         return context.reference()
 
     def values(self) -> Mapping[str, object]:
-        """Return the node port that the forwarder dials."""
+        """Return the node port that the forwarder dials, and where the store keeps its data."""
         service = {"type": "NodePort", "nodePort": addresses.GATEWAY_NODE_PORT}
-        return {"gateway": {"service": service}}
+        persistence = {"enabled": False, "hostPath": str(self.node.folders.store)}
+        return {"gateway": {"service": service}, "store": {"persistence": persistence}}
 
     def expose(self, steps: Steps) -> None:
         """Nothing to do: the forwarder runs as long as the node."""

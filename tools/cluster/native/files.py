@@ -54,6 +54,11 @@ class NodeFolders:
         return self.root / "kubelet"
 
     @property
+    def store(self) -> Path:
+        """The volume of Klambda's store (there is no storage class)."""
+        return self.root / "store"
+
+    @property
     def configuration(self) -> Path:
         """Configuration files and kubeconfigs."""
         return self.root / "configuration"

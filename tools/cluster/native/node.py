@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from tools.cluster.shell import CommandFailed, Shell
 from tools.cluster.steps import Steps
 
 HOLDER = "holder"
+CONTROL_PLANE_UID = 65532  # USER of the control-plane image
 READY_SECONDS = 90.0
 POLL_SECONDS = 0.1
 RESOLV_CONFS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
@@ -151,6 +153,8 @@ class NativeNode:
     def _configure(self) -> None:
         """Write keys, kubeconfigs and configuration files (unchanged ones stay as they are)."""
         folders = self.folders
+        folders.store.mkdir(mode=0o700, exist_ok=True)
+        os.chown(folders.store, CONTROL_PLANE_UID, CONTROL_PLANE_UID)
         facts = json.loads((folders.root / "facts.json").read_text())
         (folders.configuration / "cni").mkdir(parents=True, exist_ok=True)
         keys = pki.create(
