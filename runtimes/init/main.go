@@ -41,13 +41,13 @@ func main() {
 }
 
 func run(booted time.Time) error {
-	guard.Own()
 	configuration, err := settings.Read(os.Environ())
 	if err != nil {
 		return err
 	}
-	guard.Erase(os.Getenv("KLAMBDA_TOKEN"))
 	settings.Wipe()
+	guard.Erase()
+	guard.Own()
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 

@@ -1,8 +1,9 @@
-"""A gateway's side of the frames protocol, small enough for tests, and init run as an ordinary process.
+"""A gateway's side of the frames protocol, for tests, and init run as an ordinary process.
 
-`Gateway` accepts the connections that init opens and offers the protocol frame by frame (`Connection.send`, `receive`) and
-whole invocations (`Connection.invoke`). `Init` builds a root directory (var/task, var/runtime, opt, tmp) and runs the real
-binary in it. Everything is on the loopback device. Not here: the gateway's decisions; this peer does what a test says.
+`Gateway` accepts the connections that init opens; a `Connection` offers the protocol frame by frame
+(`send`, `expect`) and whole invocations (`invoke`). `Init` builds a root directory (var/task,
+var/runtime, opt, tmp) and runs the real binary in it. Everything is on the loopback device.
+Not here: a gateway's decisions; this peer does what a test says.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import struct
 import subprocess
 import uuid
 import zipfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ class Outcome:
 
 
 class Connection:
-    """One instance, after the handshake; attempts' frames go to their invocations, the rest to `others`."""
+    """One instance; frames of attempts go to their invocations, the rest to `others`."""
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hello: dict[str, Any]
@@ -116,11 +117,18 @@ class Connection:
             if frame.type == kind and members.items() <= frame.header.items():
                 return frame
 
+    async def ask(self, attempt: str) -> dict[str, Any]:
+        """Ask for the state and for what became of an attempt; older states are skipped."""
+        self.send(QUERY, {"attempt": attempt})
+        while True:
+            header = (await self.expect(STATE)).header
+            if header.get("asked", {}).get("attempt") == attempt:
+                return header
+
     async def until(self, *states: str) -> dict[str, Any]:
         """Ask for the state until it is one of these."""
         for _ in range(2000):
-            self.send(QUERY, {})
-            header = (await self.expect(STATE)).header
+            header = await self.ask(uuid.uuid4().hex)
             if header["state"] in states:
                 return header
             await asyncio.sleep(0.005)
@@ -161,7 +169,7 @@ class Connection:
                 elif frame.type == DATA:
                     outcome.pieces.append(frame.body)
                 elif frame.type == END:
-                    outcome.end, outcome.tail = frame.header, frame.body.decode()
+                    outcome.end, outcome.tail = frame.header, frame.body.decode(errors="replace")
         outcome.body += b"".join(outcome.pieces)
         del self.attempts[attempt]
         return outcome
@@ -187,7 +195,7 @@ class Gateway:
         self._open: set[Connection] = set()
 
     async def start(self, port: int = 0) -> str:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
         self.port = self._server.sockets[0].getsockname()[1]
         return f"127.0.0.1:{self.port}"
 
@@ -204,11 +212,12 @@ class Gateway:
         """Wait for the next instance that completes its handshake."""
         return await asyncio.wait_for(self.connections.get(), 10)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(Connection(reader, writer, {})))
         self._tasks.add(task)
-        connection = Connection(reader, writer, {})
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: Connection) -> None:
         self._open.add(connection)
         try:
             if await self._handshake(connection):
@@ -218,8 +227,7 @@ class Gateway:
             self.refusals += 1
         finally:
             self._open.discard(connection)
-            writer.close()
-            self._tasks.discard(task)
+            connection.writer.close()
 
     async def _handshake(self, connection: Connection) -> bool:
         hello = await connection.read()
@@ -256,7 +264,7 @@ def archive(files: Mapping[str, str | bytes], mode: int = 0o644) -> bytes:
     return out.getvalue()
 
 
-def assignment(code: bytes, **members: Any) -> dict[str, Any]:
+def assignment(code: bytes, /, **members: Any) -> dict[str, Any]:
     """Describe a function as the operator does."""
     return {
         "digest": "d" * 64,
@@ -280,11 +288,19 @@ def assignment(code: bytes, **members: Any) -> dict[str, Any]:
     } | members
 
 
-def assign(connection: Connection, code: bytes, **members: Any) -> None:
+def assign(connection: Connection, code: bytes, /, **members: Any) -> None:
     """Assign a function whose code comes inline."""
     frame = {"initializationType": "on-demand", "endpoints": {}, "code": {"inline": True}}
     extra = members.pop("frame", {})
-    connection.send(ASSIGN, {"assignment": assignment(code, **members)} | frame | extra, code)
+    header = {"assignment": assignment(code) | members} | frame | extra
+    connection.send(ASSIGN, header, code if header["code"].get("inline") else b"")
+
+
+async def eventually(holds: Callable[[], bool], limit: float = 10) -> None:
+    """Wait until something holds that nobody announces."""
+    async with asyncio.timeout(limit):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 _counter = itertools.count()

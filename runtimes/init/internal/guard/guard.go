@@ -5,6 +5,9 @@
 package guard
 
 import (
+	"bytes"
+	"os"
+	"strconv"
 	"syscall"
 	"unsafe"
 )
@@ -108,13 +111,32 @@ func allow(set int, path string, rights uint64) {
 	_, _, _ = syscall.Syscall6(sysLandlockAddRule, uintptr(set), rulePathBeneath, uintptr(unsafe.Pointer(&rule[0])), 0, 0, 0)
 }
 
-// Erase overwrites a variable's value where the kernel put it at exec, so that it is not in init's memory any more.
-// The string must come straight from syscall.Getenv, never from a constant.
-func Erase(value string) {
-	if value != "" {
-		clear(unsafe.Slice(unsafe.StringData(value), len(value)))
+// Erase overwrites the environment where exec put it. Go has its own copies of the strings, which os.Unsetenv drops; but
+// the first ones would stay readable in /proc/1/environ for whoever may look there. Call it before Own: afterwards init
+// itself may not.
+func Erase() {
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return
 	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < envEnd {
+		return
+	}
+	start, _ := strconv.ParseUint(string(fields[envStart-1]), 10, 64)
+	end, _ := strconv.ParseUint(string(fields[envEnd-1]), 10, 64)
+	if start == 0 || end <= start {
+		return
+	}
+	address := uintptr(start)
+	clear(unsafe.Slice(*(**byte)(unsafe.Pointer(&address)), end-start))
 }
+
+// Places of env_start and env_end in /proc/self/stat (proc(5): 50 and 51), counted after the process' name.
+const (
+	envStart = 50 - 2
+	envEnd   = 51 - 2
+)
 
 func prctl(option, argument uintptr) {
 	_, _, _ = syscall.Syscall6(syscall.SYS_PRCTL, option, argument, 0, 0, 0, 0)
