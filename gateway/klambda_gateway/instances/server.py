@@ -329,13 +329,10 @@ class InstanceServer:
         call = self._ambiguous.get(link.uid, {}).get(asked.get("attempt", ""))
         if call is None:
             return
-        if not asked.get("known"):
-            call.withdraw()
-        elif asked.get("accepted"):
+        if asked.get("accepted"):
             call.break_off()
-        else:  # held there still: take it back, the refusal comes over this link
-            link.calls[call.id] = call
-            link.send(FrameType.CANCEL, {"attempt": call.id})
+        else:  # never came, or was held and dropped with its connection
+            call.withdraw()
 
 
 def _check(hello: Hello, pod: PodFacts | None, peer: str) -> DeploymentKey:

@@ -126,6 +126,7 @@ class Simulated:
                 self._frame(wire, await wire.next())
         if wire in self.wires:
             self.wires.remove(wire)
+        self._drop_held(wire)
 
     def _frame(self, wire: Wire, frame: Frame) -> None:
         match frame.type:
@@ -248,10 +249,16 @@ class Simulated:
             if wire is not but:
                 self._state(wire)
 
+    def _drop_held(self, wire: Wire) -> None:
+        """What is not accepted dies with its connection (contract, "Order of one invocation")."""
+        if self.held is not None and self.held[0] is wire:
+            self.held = None
+
     def cut(self) -> None:
         """Lose all connections, as by a network fault."""
         for wire in list(self.wires):
             wire.writer.transport.abort()
+            self._drop_held(wire)
         self.wires.clear()
 
     async def close(self) -> None:

@@ -1,0 +1,280 @@
+"""The gateway, composed: every part made once and wired.
+
+    mirrors ─► routing table, instance registry          API (FastAPI) ─► invoke service
+    instance server (9001) ─► registry ◄─ demand ─► scale of Deployments
+    lease ─► scaler (letting go), code resolution
+
+Place: ``process`` starts and stops what is made here. Invariants: constructing does no I/O but
+binding the HTTP port; parts know each other only through what is passed to them here.
+Not here: any decision, any order in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+
+from fastapi import FastAPI
+
+from klambda_gateway.admission.concurrency import Admission, Function
+from klambda_gateway.api.app import build_app
+from klambda_gateway.api.call import Services
+from klambda_gateway.api.links import CodeLinks
+from klambda_gateway.api.objects import Objects
+from klambda_gateway.auth.accounts import Accounts
+from klambda_gateway.auth.authorizer import OwnAccount
+from klambda_gateway.auth.gate import Gate, utc_now
+from klambda_gateway.auth.keys import Keys
+from klambda_gateway.blobs import Blobs
+from klambda_gateway.code.resolver import CodeResolver
+from klambda_gateway.instances.assignment import Assignments
+from klambda_gateway.instances.credentials import DefaultKey
+from klambda_gateway.instances.deployments import DeploymentFacts
+from klambda_gateway.instances.frames import Frame
+from klambda_gateway.instances.pods import DeploymentKey, PodFacts
+from klambda_gateway.instances.registry import Registry
+from klambda_gateway.instances.server import InstanceServer
+from klambda_gateway.invoke.metrics import Measured
+from klambda_gateway.invoke.service import InvokeService
+from klambda_gateway.routing.finder import Finder
+from klambda_gateway.routing.table import RoutingTable
+from klambda_gateway.scale.decide import Spec
+from klambda_gateway.scale.demand import Demand
+from klambda_gateway.scale.reporter import StartsReporter
+from klambda_gateway.scale.scaler import Scaler
+from klambda_gateway.scale.starter import DeploymentStarter
+from klambda_gateway.settings import Settings
+from klambda_gateway.watch import Mirrors
+from klambda_gateway.wire.server import HttpServer
+from klambda_kube.api import Api
+from klambda_kube.lease import Lease
+from klambda_obs import logs
+from klambda_obs.metrics import Metrics
+
+_log = logs.get("klambda.gateway")
+
+
+class Gateway:
+    """All parts of one gateway process, and what they ask of one another."""
+
+    def __init__(self, settings: Settings, api: Api, metrics: Metrics, key: str) -> None:
+        """``key``: the installation's."""
+        self.settings = settings
+        self.metrics = metrics
+        self._api = api
+        self._key = key
+        self._preparing: set[asyncio.Task[None]] = set()
+        watched = settings.watch_namespaces
+        self.table = RoutingTable(on_retired=self._retired)
+        self.mirrors = Mirrors(
+            api,
+            self.table,
+            namespace=settings.namespace,
+            watched=watched,
+            own_address=settings.pod_ip,
+            port=settings.instance_port,
+        )
+        self.blobs = Blobs(settings.store_url, key)
+        self.keys = Keys(api, settings.namespace)
+        self.default_key = DefaultKey(
+            api, namespace=settings.namespace, name=settings.credentials_secret
+        )
+        self.accounts = Accounts(settings.accounts, None if watched else api)
+        self.registry = Registry(clock=asyncio.get_running_loop().time)
+        self.admission = Admission(others=self._others)
+        self._compose_instances()
+        self._compose_scaling()
+        self._compose_invoking()
+        self.mirrors.listen(self)
+        self._gauges()
+
+    # --- composition ------------------------------------------------------------------------------
+
+    def _compose_instances(self) -> None:
+        self.assignments = Assignments(
+            deployment=self.mirrors.deployment,
+            blobs=self.blobs,
+            credentials=self.default_key.of,
+            endpoints=self.settings.endpoints,
+        )
+        self._phases = self.metrics.histogram(
+            "start_phase_seconds", "Phases of an instance's start, in init's words.", ("phase",)
+        )
+        self.server = InstanceServer(
+            self.registry,
+            self.assignments,
+            find_pod=self.mirrors.pod,
+            installation_key=self._key,
+            gateway=self.settings.pod_name,
+            peers=self.mirrors.gateways,
+            on_failed=lambda *what: self.demand.fails(*what),
+            on_phases=self._started,
+        )
+
+    def _compose_scaling(self) -> None:
+        api = self._api
+        self.starter = DeploymentStarter(api, self.mirrors.known)
+        reporter = StartsReporter(api, served_by=self.table.served_by, now=utc_now)
+        self.demand = Demand(
+            self.registry,
+            self.starter,
+            known=self.mirrors.known,
+            prepare=self._prepare,
+            report=reporter.report,
+        )
+        self.registry.on_short = self.demand.short
+        self.registry.on_arrival = self.demand.arrived
+        self.lease = Lease(
+            api,
+            namespace=self.settings.namespace,
+            name=self.settings.lease_name,
+            identity=self.settings.pod_name,
+        )
+        self.scaler = Scaler(
+            api,
+            self.registry,
+            self.server,
+            self.demand,
+            self.starter,
+            spec=self._spec,
+            leads=self.lease.held,
+        )
+        self.resolver = CodeResolver(
+            api,
+            self.blobs,
+            namespaces=self.settings.watch_namespaces or None,
+            observe=self.mirrors.observe,
+        )
+
+    def _compose_invoking(self) -> None:
+        self.service = InvokeService(
+            finder=Finder(
+                self.table,
+                read=self.mirrors.read,
+                observe=lambda kind, obj: self.mirrors.observe({"kind": kind.kind, **obj}),
+            ),
+            registry=self.registry,
+            sender=self.server,
+            admission=self.admission,
+            watching=Measured(self.metrics),
+        )
+        self.http = HttpServer(
+            self._api_app(),
+            port=self.settings.http_port,
+            grace_seconds=self.settings.grace_seconds,
+        )
+
+    def _api_app(self) -> FastAPI:
+        def new_id() -> str:
+            return str(uuid.uuid4())
+
+        objects = Objects(
+            self._api, index=self.mirrors, observer=self.mirrors, new_id=new_id, now=utc_now
+        )
+        return build_app(
+            Services(
+                objects=objects,
+                blobs=self.blobs,
+                invoker=self.service,
+                gate=Gate(self.keys, region=self.settings.region, account_of=self.accounts.of),
+                authorizer=OwnAccount(),
+                links=CodeLinks(self._key, time.time),
+                region=self.settings.region,
+                now=utc_now,
+                new_id=new_id,
+                runtimes=self.settings.runtimes,
+            )
+        )
+
+    def _gauges(self) -> None:
+        gauge = self.metrics.gauge_of
+        gauge("concurrent_executions", "Invocations admitted.", self.admission.running)
+        gauge("attempts_in_flight", "Attempts on instances.", self.service.in_flight)
+        gauge("instances_connected", "Instances connected.", lambda: len(self.server.linked()))
+        gauge("functions", "Functions in the routing table.", lambda: len(self.table))
+        gauge(
+            "requests_waiting",
+            "Requests that wait for an instance.",
+            lambda: sum(len(pool.waiters) for pool in self.registry),
+        )
+
+    # --- what parts ask of one another ------------------------------------------------------------
+
+    def _spec(self, key: DeploymentKey) -> Spec:
+        entry, idle = self.table.served_by(key), self.settings.idle_seconds
+        if entry is None:
+            return Spec(idle_seconds=idle, superseded=True)
+        own = entry.function.idle_seconds
+        return Spec(idle_seconds=idle if own is None else own)
+
+    def _others(self, function: Function) -> int:
+        """Instances of a function that run what other gateways sent."""
+        count = 0
+        for pool in self.registry:
+            facts = self.mirrors.known(pool.key)
+            if facts is not None and (facts.key.namespace, facts.function) == function:
+                count += sum(
+                    1 for each in pool.records.values() if each.running and each.attempt is None
+                )
+        return count
+
+    def _retired(self, keys: frozenset[DeploymentKey]) -> None:
+        for key in keys:
+            self.demand.retire(key)
+
+    def _prepare(self, key: DeploymentKey) -> None:
+        task = asyncio.get_running_loop().create_task(self.assignments.prepare(key))
+        self._preparing.add(task)
+        task.add_done_callback(self._prepared)
+
+    def _prepared(self, task: asyncio.Task[None]) -> None:
+        self._preparing.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("code-not-prepared", error=str(error))
+
+    def _started(self, key: DeploymentKey, frame: Frame) -> None:
+        """Take an instance's account of its start."""
+        self.demand.works(key)
+        phases = {
+            name.removesuffix("Ms"): value
+            for name, value in frame.header.items()
+            if name in PHASES and isinstance(value, int | float)
+        }
+        for name, value in phases.items():
+            self._phases.labels(name).observe(value / 1000)
+        _log.info(
+            "instance-started", namespace=key.namespace, deployment=key.name, milliseconds=phases
+        )
+
+    # --- Listener of the mirrors ------------------------------------------------------------------
+
+    def pod_seen(self, pod: PodFacts) -> None:
+        """Take a new or changed pod."""
+        self.registry.see_pod(pod)
+        self.server.verify(pod)
+        self.demand.see_pod(pod)
+
+    def pod_gone(self, pod: PodFacts) -> None:
+        """Take a deleted pod."""
+        self.registry.lose_pod(pod)
+        self.server.give_up(pod.uid)
+        self.demand.lose_pod(pod)
+
+    def deployment_changed(self, key: DeploymentKey, facts: DeploymentFacts | None) -> None:
+        """Take a changed or deleted Deployment."""
+        if facts is None:
+            self.starter.forget(key)
+            self.demand.retire(key)
+        else:
+            self.demand.check(key)
+
+    def gateways_changed(self) -> None:
+        """Tell instances where the gateways are now."""
+        self.server.announce_peers()
+
+
+PHASES = frozenset(
+    f"{name}Ms" for name in ("schedule", "dial", "assign", "fetch", "unpack", "runtime", "total")
+)
+"""Members of frame 24: bounded, for they become a label."""

@@ -1,0 +1,134 @@
+"""The gateway's settings: read once from the environment, checked, then passed around.
+
+Place: ``__main__`` reads them, ``app`` composes by them. Invariants: a bad value names its variable
+and stops the process. Not here: the defaults that users see (the chart's values).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+REGION_DEFAULT: Final = "us-east-1"
+
+
+class SettingsError(Exception):
+    """The environment cannot be used; the message names the variable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that the environment says."""
+
+    namespace: str
+    """Klambda's own."""
+    pod_name: str = "gateway"
+    """Unique among the gateways: instances keep one connection per name."""
+    pod_ip: str = ""
+    region: str = REGION_DEFAULT
+    cluster_domain: str = "cluster.local"
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    store_url: str = ""
+    credentials_secret: str = "klambda-credentials"  # noqa: S105  the Secret's name
+    installation_secret: str = "klambda-installation"  # noqa: S105  the Secret's name
+    lease_name: str = "klambda-gateway"
+    http_port: int = 8080
+    instance_port: int = 9001
+    admin_port: int = 8081
+    public_url: str = ""
+    idle_seconds: float = 60.0
+    watch_namespaces: tuple[str, ...] = ()
+    """Empty: all."""
+    runtimes: tuple[str, ...] = ()
+    log_level: str = "INFO"
+    linger_seconds: float = 10.0
+    """At shutdown: how long new requests are still taken, until nobody routes here any more."""
+    grace_seconds: float = 900.0
+    """At shutdown: how long running requests may take after that."""
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """What instances are told of us, as the AWS SDKs' variables."""
+        host = f"klambda-gateway.{self.namespace}.svc.{self.cluster_domain}"
+        return {"AWS_ENDPOINT_URL_LAMBDA": f"http://{host}:{self.http_port}"}
+
+    @property
+    def default_account(self) -> str:
+        """The namespace of the access key that is made at the first start."""
+        return self.watch_namespaces[0] if self.watch_namespaces else "default"
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read ``KLAMBDA_*``. Raises SettingsError."""
+    read = _Reader(environ)
+    basis = Settings(namespace="")
+    runtimes = read.document("KLAMBDA_RUNTIMES")
+    substitutions = read.document("KLAMBDA_RUNTIME_SUBSTITUTIONS")
+    namespace = read.text("KLAMBDA_NAMESPACE", "")
+    if not namespace:
+        raise SettingsError("KLAMBDA_NAMESPACE is not set: it names this installation's namespace")
+    return Settings(
+        namespace=namespace,
+        pod_name=read.text("KLAMBDA_POD_NAME", environ.get("HOSTNAME") or basis.pod_name),
+        pod_ip=read.text("KLAMBDA_POD_IP", ""),
+        region=read.text("KLAMBDA_REGION", basis.region),
+        cluster_domain=read.text("KLAMBDA_CLUSTER_DOMAIN", basis.cluster_domain),
+        accounts={key: str(value) for key, value in read.document("KLAMBDA_ACCOUNTS").items()},
+        store_url=read.text(
+            "KLAMBDA_STORE_URL",
+            f"http://klambda-store.{namespace}.svc.{basis.cluster_domain}.:8090",
+        ),
+        credentials_secret=read.text("KLAMBDA_CREDENTIALS_SECRET", basis.credentials_secret),
+        installation_secret=read.text("KLAMBDA_INSTALLATION_SECRET", basis.installation_secret),
+        lease_name=read.text("KLAMBDA_LEASE_NAME", basis.lease_name),
+        http_port=read.port("KLAMBDA_HTTP_PORT", basis.http_port),
+        instance_port=read.port("KLAMBDA_INSTANCE_PORT", basis.instance_port),
+        admin_port=read.port("KLAMBDA_ADMIN_PORT", basis.admin_port),
+        public_url=read.text("KLAMBDA_PUBLIC_URL", "").rstrip("/"),
+        idle_seconds=read.seconds("KLAMBDA_IDLE_SECONDS", basis.idle_seconds),
+        watch_namespaces=tuple(
+            name.strip()
+            for name in environ.get("KLAMBDA_WATCH_NAMESPACES", "").split(",")
+            if name.strip()
+        ),
+        runtimes=tuple(sorted({*runtimes, *substitutions})),
+        log_level=read.text("KLAMBDA_LOG_LEVEL", basis.log_level),
+        linger_seconds=read.seconds("KLAMBDA_LINGER_SECONDS", basis.linger_seconds),
+        grace_seconds=read.seconds("KLAMBDA_GRACE_SECONDS", basis.grace_seconds),
+    )
+
+
+class _Reader:
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str) -> str:
+        return self._environ.get(name) or default
+
+    def port(self, name: str, default: int) -> int:
+        text = self._environ.get(name) or str(default)
+        if not text.isdecimal() or int(text) > 65535:
+            raise SettingsError(f"{name}={text!r} is not a port")
+        return int(text)
+
+    def seconds(self, name: str, default: float) -> float:
+        text = self._environ.get(name) or str(default)
+        try:
+            seconds = float(text)
+        except ValueError as error:
+            raise SettingsError(f"{name}={text!r} is not a number of seconds") from error
+        if not 0 <= seconds < float("inf"):
+            raise SettingsError(f"{name}={text!r} must not be negative")
+        return seconds
+
+    def document(self, name: str) -> dict[str, Any]:
+        try:
+            document = json.loads(self._environ.get(name) or "{}")
+        except ValueError as error:
+            raise SettingsError(f"{name} is not JSON: {error}") from error
+        if not isinstance(document, dict):
+            raise SettingsError(f"{name} must be a JSON object")
+        return document

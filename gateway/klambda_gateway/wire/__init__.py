@@ -1,0 +1,1 @@
+"""The wire: how HTTP requests come in (and later the fast lane for plain invocations)."""

@@ -1,0 +1,103 @@
+"""The HTTP server around the ASGI application: uvicorn, with a shutdown that loses no request.
+
+    SIGTERM ─► not ready ─► still accepting, each answer says Connection: close ─► stop listening
+            ─► running requests finish ─► end
+
+Place: ``process`` runs it. Invariants: signals are ours, not uvicorn's; while lingering every
+answer ends its connection, so that clients with keep-alive move to other gateways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any, Final
+
+import uvicorn
+
+KEEP_ALIVE_S: Final = 75
+"""Longer than load balancers keep idle connections (60 s): they must be the ones to close."""
+BACKLOG: Final = 2048
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+class Lingering:
+    """ASGI middleware: while ``on``, answers end their connections."""
+
+    def __init__(self, app: Asgi) -> None:
+        self._app = app
+        self.on = False
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Pass on."""
+        if not self.on:
+            await self._app(scope, receive, send)
+            return
+
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), (b"connection", b"close")]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, closing)
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn without its signal handlers."""
+
+    def __init__(self, app: Asgi, *, port: int, grace_seconds: float) -> None:
+        self.lingering = Lingering(app)
+        self._listener = _listen(port)
+        config = uvicorn.Config(
+            self.lingering,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=int(grace_seconds),
+        )
+        super().__init__(config)
+
+    @property
+    def port(self) -> int:
+        """The port in use."""
+        return int(self._listener.getsockname()[1])
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the program."""
+        yield
+
+    async def run_until(self, stop: asyncio.Event, linger_seconds: float) -> None:
+        """Serve; after ``stop`` linger, finish what runs, and return."""
+        serving = asyncio.create_task(self.serve(sockets=[self._listener]))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done():
+                self.lingering.on = True
+                await asyncio.sleep(linger_seconds)
+            self.should_exit = True
+            await serving
+        finally:
+            stopping.cancel()
+
+
+def _listen(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        with contextlib.suppress(OSError):  # IPv6 switched off in this network namespace
+            return socket.create_server(
+                ("", port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
+            )
+    return socket.create_server(("", port), backlog=BACKLOG)
