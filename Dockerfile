@@ -7,9 +7,10 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates python3-pip \
  && rm -rf /var/lib/apt/lists/*
 COPY requirements/control-plane.lock /build/
+# kubernetes/aio (64 MB compiled) is a second copy of its models that nothing here imports.
 RUN pip install --no-cache-dir --no-compile --no-deps --require-hashes --only-binary :all: \
       --root-user-action ignore --target /app/packages -r /build/control-plane.lock \
- && rm -rf /app/packages/bin \
+ && rm -rf /app/packages/bin /app/packages/kubernetes/aio \
  && python3 -m compileall -q --invalidation-mode unchecked-hash /app/packages
 COPY common gateway operator store /app/klambda/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app/klambda

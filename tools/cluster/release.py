@@ -97,6 +97,13 @@ class Release:
         return shell.run("kubectl", f"--kubeconfig={self.layout.kubeconfig}", *words)
 
     def _upgrade(self, shell: Shell) -> str:
+        if str(self._status(shell).get("info", {}).get("status", "")).startswith("pending"):
+            # An upgrade that was killed holds Helm's lock for ever: its record is the lock.
+            self.kubectl(
+                shell, f"--namespace={NAMESPACE}", "delete", "secret", "--selector",
+                f"owner=helm,name={NAME},"
+                "status in (pending-install,pending-upgrade,pending-rollback)",
+            )  # fmt: skip
         shell.run(
             "helm", "upgrade", "--install", NAME, self.chart,
             f"--kubeconfig={self.layout.kubeconfig}", f"--namespace={NAMESPACE}",
