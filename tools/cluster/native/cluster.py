@@ -12,10 +12,11 @@ from tools.cluster.images import catalogue, contexts
 from tools.cluster.images.builders import Buildah
 from tools.cluster.images.contexts import Context
 from tools.cluster.layout import Layout
-from tools.cluster.native import addresses
+from tools.cluster.native import addresses, cgroups
 from tools.cluster.native.node import NativeNode
 from tools.cluster.steps import Steps
 
+NAME_WIDTH = 36
 PAUSE_DOCKERFILE = programs.MODULES / "pause" / "Dockerfile"
 
 
@@ -89,11 +90,22 @@ class NativeCluster:
         self.node.stop(steps)
 
     def parts(self) -> list[str]:
-        """Return each process with its memory."""
+        """Return each process with its memory, and each program of a pod."""
+        started = self.node.processes.record.all()
+        every = [(each.name, each.pid) for each in started]
         return [
-            f"{started.name:<26}pid {started.pid:<8}{resident_mib(started.pid):>6.0f} MiB"
-            for started in self.node.processes.record.all()
+            f"{name:<40}pid {pid:<8}{resident_mib(pid):>6.0f} MiB"
+            for name, pid in every + sorted(map(contained, cgroups.members()))
         ]
+
+
+def contained(pid: int) -> tuple[str, int]:
+    """Return what a process in a pod calls itself: its command line, cut."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        words = []
+    return " ".join(word for word in words if word)[:NAME_WIDTH] or "(ended)", pid
 
 
 def resident_mib(pid: int) -> float:
