@@ -363,15 +363,15 @@ def go() -> str | None:
     return shutil.which("go") or shutil.which("/usr/local/go/bin/go")
 
 
-def build(source: Path, target: Path, version: str = "test") -> Path:
-    """Build init as the image does."""
+def build(source: Path, target: Path, *, version: str = "test", race: bool = False) -> Path:
+    """Build init as the image does, or with the race detector (which needs a C compiler)."""
     tool = go()
     assert tool is not None
-    flags = f"-s -w -X main.version={version}"
+    flags = ["-race"] if race else ["-trimpath", "-ldflags", f"-s -w -X main.version={version}"]
     subprocess.run(
-        [tool, "build", "-trimpath", "-ldflags", flags, "-o", str(target), "."],
+        [tool, "build", *flags, "-o", str(target), "."],
         cwd=source,
-        env=os.environ | {"CGO_ENABLED": "0"},
+        env=os.environ | {"CGO_ENABLED": "1" if race else "0"},
         check=True,
     )
     return target

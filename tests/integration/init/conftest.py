@@ -30,8 +30,17 @@ from tests.support.instance_peer import (
 
 SOURCE = Path(__file__).parents[3] / "runtimes" / "init"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "klambda"
+# With the race detector: every test then fails that makes it speak (init's exit status).
+RACE = os.environ.get("KLAMBDA_INIT_RACE") == "1"
 PYTHON_RIC = "awslambdaric==4.2.2"
 NODE_RIC = "aws-lambda-ric@4.0.2"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave time for the first test to build init and to fetch the clients."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(400))
 
 
 @contextmanager
@@ -47,7 +56,7 @@ def locked(name: str) -> Iterator[None]:
 def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if go() is None:
         pytest.skip("no Go tool on this machine")
-    return build(SOURCE, tmp_path_factory.mktemp("init") / "init")
+    return build(SOURCE, tmp_path_factory.mktemp("init") / "init", race=RACE)
 
 
 @pytest.fixture(scope="session")
@@ -131,7 +140,7 @@ async def bare(binary: Path, tmp_path: Path) -> AsyncIterator[Callable[[str], In
     yield make
     for init in made:
         if init.process is not None:
-            await init.stop()
+            assert await init.stop() == 0
 
 
 @pytest.fixture

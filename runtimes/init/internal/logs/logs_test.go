@@ -1,0 +1,174 @@
+package logs
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+type safeBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func TestLinesKeepTheirOrderAndTheirWholeness(t *testing.T) {
+	var out safeBuffer
+	sink := NewSink(&out)
+	stream := NewStream(sink)
+	stream.Line("START")
+	stream.Output([]byte("one\ntw"))
+	stream.Output([]byte("o\nthree"))
+	stream.Line("END")
+	stream.Output([]byte("late\n"))
+	sink.Flush()
+	if want := "START\none\ntwo\nthree\nEND\nlate\n"; out.String() != want {
+		t.Errorf("%q", out.String())
+	}
+}
+
+func TestTheTailIsOfOneInvocation(t *testing.T) {
+	stream := NewStream(NewSink(io.Discard))
+	stream.Output([]byte("before\nunfinished"))
+	stream.Open()
+	stream.Line("START")
+	for n := range 2000 {
+		stream.Output(fmt.Appendf(nil, "line %d\n", n))
+	}
+	stream.Line("END")
+	tail := stream.Tail()
+	stream.Line("between")
+	if len(tail) != TailBytes || !strings.HasSuffix(string(tail), "line 1999\nEND\n") {
+		t.Errorf("%d %q", len(tail), tail[len(tail)-30:])
+	}
+	stream.Open()
+	stream.Output(bytes.Repeat([]byte("x"), 3*longestLine))
+	stream.Line("END")
+	if tail := stream.Tail(); len(tail) != TailBytes || !strings.HasSuffix(string(tail), "xx\nEND\n") &&
+		!strings.HasSuffix(string(tail), "xxEND\n") {
+		t.Errorf("%q", tail[len(tail)-20:])
+	}
+	stream.Open()
+	stream.Line("short")
+	if tail := stream.Tail(); string(tail) != "short\n" {
+		t.Errorf("%q", tail)
+	}
+}
+
+// stuck is a reader of the pod's stdout that reads nothing until it is let.
+type stuck struct {
+	release chan struct{}
+	safeBuffer
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	<-s.release
+	return s.safeBuffer.Write(p)
+}
+
+func TestAStuckReaderCostsLinesAndNothingElse(t *testing.T) {
+	out := &stuck{release: make(chan struct{})}
+	sink := NewSink(out)
+	const sent = 3 * QueueLines
+	for n := range sent {
+		sink.Write(fmt.Appendf(nil, "%d\n", n))
+	}
+	close(out.release)
+	sink.Flush()
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	kept, dropped := 0, 0
+	for _, line := range lines {
+		var count int
+		if n, _ := fmt.Sscanf(line, "LOGS_DROPPED Lines: %d", &count); n == 1 {
+			dropped += count
+		} else {
+			kept++
+		}
+	}
+	if kept+dropped != sent || kept < QueueLines || kept > 2*QueueLines {
+		t.Errorf("%d kept, %d dropped of %d", kept, dropped, sent)
+	}
+}
+
+func TestTheQueueIsBoundedInBytes(t *testing.T) {
+	out := &stuck{release: make(chan struct{})}
+	sink := NewSink(out)
+	line := append(bytes.Repeat([]byte("x"), 1<<20), '\n')
+	for range 50 {
+		sink.Write(line)
+	}
+	if len(sink.pending) > QueueBytes {
+		t.Error(len(sink.pending))
+	}
+	close(out.release)
+	sink.Flush()
+}
+
+func TestThePipeIsEmptyAfterSync(t *testing.T) {
+	var got safeBuffer
+	pipe, write, err := NewPipe(func(p []byte) { _, _ = got.Write(p) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 500 {
+		text := fmt.Sprintf("line %d\n", n)
+		_, _ = write.WriteString(text)
+		pipe.Sync()
+		if !strings.HasSuffix(got.String(), text) {
+			t.Fatalf("%d is missing", n)
+		}
+	}
+	_, _ = write.WriteString("last")
+	pipe.Close()
+	if !strings.HasSuffix(got.String(), "last") {
+		t.Error("close takes the rest")
+	}
+	pipe.Sync()
+	_ = write.Close()
+}
+
+func TestTexts(t *testing.T) {
+	now := time.Date(2024, 5, 6, 10, 0, 3, 123456789, time.UTC)
+	for got, want := range map[string]string{
+		Start("r", "$LATEST"):            "START RequestId: r Version: $LATEST",
+		End("r"):                         "END RequestId: r",
+		Timeout(now, "r", 3*time.Second): "2024-05-06T10:00:03.123Z r Task timed out after 3.00 seconds\n",
+		Exit("r", "Runtime exited with error: exit status 1", "Runtime.ExitError"): "RequestId: r Error: Runtime exited " +
+			"with error: exit status 1\nRuntime.ExitError",
+		Report{
+			Request: "r", Duration: 12345 * time.Microsecond, BilledMs: 13, MemoryMB: 128, UsedMB: 35,
+			Init: 102020 * time.Microsecond,
+		}.String(): "REPORT RequestId: r\tDuration: 12.35 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\t" +
+			"Max Memory Used: 35 MB\tInit Duration: 102.02 ms\t",
+		Report{
+			Request: "r", Duration: 3 * time.Second, BilledMs: 3000, MemoryMB: 128, UsedMB: 35, Status: "timeout",
+		}.String(): "REPORT RequestId: r\tDuration: 3000.00 ms\tBilled Duration: 3000 ms\tMemory Size: 128 MB\t" +
+			"Max Memory Used: 35 MB\tStatus: timeout",
+		Report{
+			Request: "r", BilledMs: 0, MemoryMB: 128, Status: "error", ErrorType: "Runtime.ExitError",
+			Phases: Phases(Phase{"dial", 2140 * time.Microsecond}, Phase{"fetch", 0}),
+		}.String(): "REPORT RequestId: r\tDuration: 0.00 ms\tBilled Duration: 0 ms\tMemory Size: 128 MB\t" +
+			"Max Memory Used: 0 MB\tStatus: error\tError Type: Runtime.ExitError\tPhases: dial 2.1 ms, fetch 0.0 ms\t",
+		InitReport(10003210*time.Microsecond, "init", "timeout", ""): "INIT_REPORT Init Duration: 10003.21 ms\t" +
+			"Phase: init\tStatus: timeout",
+	} {
+		if got != want {
+			t.Errorf("\n got %q\nwant %q", got, want)
+		}
+	}
+}
