@@ -332,7 +332,10 @@ class Api:
                 if status >= HTTPStatus.BAD_REQUEST:
                     after = response.headers.get("Retry-After")
                     raise parse_error(status, await response.read(), after)
-                yield response
+                try:
+                    yield response
+                finally:
+                    _drop_unread(response)
         except aiohttp.ClientConnectorError as error:
             raise Unreachable(f"{call.path}: {error}", maybe_applied=False) from error
         except aiohttp.ConnectionTimeoutError as error:
@@ -359,7 +362,15 @@ class Api:
                 headers={"User-Agent": "klambda"},
                 trust_env=False,
             )
+            # aiohttp repeats GET and DELETE by itself, unseen; what is repeated is decided here.
+            self._session._retry_connection = False
         return self._session
+
+
+def _drop_unread(response: aiohttp.ClientResponse) -> None:
+    """Close a connection that was left midway at once, without waiting for TLS to say goodbye."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 def _path(kind: Kind, namespace: str | None, name: str, subresource: str = "") -> str:

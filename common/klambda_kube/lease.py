@@ -30,7 +30,7 @@ RETRY_S = 2.0
 """client-go's defaults for all three."""
 
 HURRY = 4
-"""After a failed renewal the next try comes this much sooner: a short outage costs no leadership."""
+"""After a failed renewal the next try comes this much sooner, so a short outage costs nothing."""
 
 RELEASE_TIMEOUT_S = 2.0
 
