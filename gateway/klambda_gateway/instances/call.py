@@ -89,6 +89,8 @@ class Call:
             record.refused(attempt.id, attempt.refusal.reason)
             self._settle(attempt.refusal)
         elif attempt.answer is not None:
+            if not self.settled:
+                record.answered(now)
             self._settle(attempt.answer)
         if attempt.phase is Phase.OVER:
             record.ended(attempt.id, now)

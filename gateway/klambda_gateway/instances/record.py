@@ -37,6 +37,8 @@ class Slot(StrEnum):
     FAILED = "failed"
 
 
+COMPLETING_S: Final = 0.1
+"""So long an invocation may wait for an instance that is completing (contract §1)."""
 _STARTING: Final = frozenset({Slot.ASSIGNING, Slot.INIT})
 _LEAVING: Final = frozenset({Slot.DRAINING, Slot.DRAINED, Slot.FAILED})
 _RUNNING: Final = frozenset({Slot.BUSY, Slot.COMPLETING})
@@ -50,6 +52,7 @@ class Record:
         "attempt",
         "blocked",
         "boot",
+        "completing_since",
         "drain_asked",
         "idle_since",
         "key",
@@ -79,6 +82,8 @@ class Record:
         self.blocked = False
         """It refused us; what it does instead, its next ``state`` will say."""
         self.idle_since: float | None = None
+        self.completing_since: float | None = None
+        """Since when its answer is out while its runtime is not back."""
         self.served = 0
         self.drain_asked: float | None = None
 
@@ -123,6 +128,11 @@ class Record:
         """It runs something, ours or another gateway's."""
         return self.attempt is not None or (self.linked and self.slot in _RUNNING)
 
+    def free_soon(self, now: float) -> bool:
+        """Tell whether it is about to be idle: its answer has just left."""
+        since = self.completing_since
+        return since is not None and now - since < COMPLETING_S and self.linked and not self.spoilt
+
     @property
     def serving(self) -> bool:
         """Capacity that has arrived: connected, whatever it does now."""
@@ -160,6 +170,7 @@ class Record:
         self.linked = False
         self.blocked = False
         self.idle_since = None
+        self.completing_since = None
         self.slot = Slot.UNKNOWN
 
     def assigning(self) -> None:
@@ -190,6 +201,11 @@ class Record:
         if self.slot not in _LEAVING:
             self.slot = Slot.BUSY
         self.idle_since = None
+
+    def answered(self, now: float) -> None:
+        """Note that our attempt's answer is whole; its instance is not back yet."""
+        if self.slot not in _LEAVING:
+            self._become(Slot.COMPLETING, now)
 
     def refused(self, attempt: str, reason: str) -> None:
         """Note that our attempt did not run; unless it was the attempt's own fault, back off."""
@@ -222,6 +238,10 @@ class Record:
     def _become(self, slot: Slot, now: float) -> None:
         if self.slot is Slot.DRAINED and slot is Slot.DRAINING:
             return
+        if slot is not Slot.COMPLETING:
+            self.completing_since = None
+        elif self.slot is not Slot.COMPLETING:
+            self.completing_since = now
         if slot is not Slot.IDLE:
             self.idle_since = None
         elif self.slot is not Slot.IDLE or self.idle_since is None:

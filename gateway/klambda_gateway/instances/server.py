@@ -175,19 +175,22 @@ class InstanceServer:
 
     def _made(self, link: Link) -> None:
         self._open.add(link)
-        task = asyncio.get_running_loop().create_task(self._welcome(link))
+        # Before this returns: the hello may come in the same turn of the loop.
+        frames: asyncio.Queue[Frame] = asyncio.Queue()
+        link.receiver = frames.put_nowait
+        task = asyncio.get_running_loop().create_task(self._welcome(link, frames))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _welcome(self, link: Link) -> None:
+    async def _welcome(self, link: Link, frames: asyncio.Queue[Frame]) -> None:
         try:
             async with asyncio.timeout(HANDSHAKE_LIMIT_S):
-                record, digest = await self._greet(link)
+                record, digest = await self._greet(link, frames)
             if link.lost:
                 return
             await self._equip(link, record, digest)
         except (ProtocolError, TimeoutError) as error:
-            _log.warning("instance-turned-away", peer=link.peer, uid=link.uid, error=str(error))
+            _log.warning("instance-turned-away", peer=link.peer, uid=link.uid, error=repr(error))
             link.close()
         except (KubeError, NoAssignment) as error:
             _log.warning("instance-not-equipped", uid=link.uid, error=str(error))
@@ -196,9 +199,7 @@ class InstanceServer:
             _log.exception("instance-welcome-failed", uid=link.uid)
             link.close()
 
-    async def _greet(self, link: Link) -> tuple[Record, str | None]:
-        frames: asyncio.Queue[Frame] = asyncio.Queue()
-        link.receiver = frames.put_nowait
+    async def _greet(self, link: Link, frames: asyncio.Queue[Frame]) -> tuple[Record, str | None]:
         hello = read_hello(await frames.get())
         link.uid, link.boot = hello.uid, hello.boot
         pod = await self._find_pod(hello.namespace, hello.pod, hello.uid)

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from klambda_gateway.instances.acquire import Moved, StartsFail
 from klambda_gateway.instances.deployments import DeploymentFacts
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
+from klambda_gateway.instances.record import COMPLETING_S
 from klambda_gateway.instances.registry import InstancePool, Registry
 from klambda_gateway.scale.starter import Starter
 from klambda_gateway.scale.starts import (
@@ -69,6 +70,7 @@ class Demand:
         self._backoffs: dict[DeploymentKey, Backoff] = {}
         self._unschedulable: dict[str, float] = {}
         self._tasks: dict[DeploymentKey, asyncio.Task[None]] = {}
+        self._timers: dict[DeploymentKey, asyncio.TimerHandle] = {}
 
     # --- called by the registry -------------------------------------------------------------------
 
@@ -159,10 +161,24 @@ class Demand:
         pool = self._registry.pools.get(key)
         if pool is None or not pool.waiters:
             return 0
+        now = self._now()
+        soon = sum(1 for record in pool.records.values() if record.free_soon(now))
+        if soon:
+            self._look_again(key)
         starts = self._starts.setdefault(key, Starts())
         dialled = sum(1 for record in pool.pods() if record.boot is not None)
         coming = self._starter.replicas(key) - dialled
-        return starts.shortfall(waiting=len(pool.waiters), coming=coming, now=self._now())
+        return starts.shortfall(waiting=len(pool.waiters) - soon, coming=coming, now=now)
+
+    def _look_again(self, key: DeploymentKey) -> None:
+        """Ask again when instances that are completing should have been free."""
+        if key not in self._timers:
+            loop = asyncio.get_running_loop()
+            self._timers[key] = loop.call_later(COMPLETING_S, self._looked, key)
+
+    def _looked(self, key: DeploymentKey) -> None:
+        del self._timers[key]
+        self.check(key)
 
     async def _raise(self, key: DeploymentKey) -> None:
         while count := self._missing(key):

@@ -1,8 +1,8 @@
 """How many instances to start, and why starts fail: pure.
 
-A request that waits needs one start. What this gateway asked for and has not yet seen arrive covers
-its waiters; a start that takes longer than usual is asked for again only if Kubernetes is not
-making the pod anyway.
+A request that waits needs one start (unless an instance is about to be free for it). What this
+gateway asked for and has not yet seen arrive covers its waiters; a start that takes longer than
+usual is asked for again only if Kubernetes is not making the pod anyway.
 
 Place: ``demand`` (cold requests, at once) uses both; ``decide`` (letting go) is apart.
 Invariants: no I/O, time comes in; never more starts on their way than requests waiting.

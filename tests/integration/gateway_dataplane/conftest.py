@@ -1,0 +1,232 @@
+"""The whole control plane as real processes: API server, operator, store, two gateways, real init.
+
+Only scheduler, ReplicaSet controller and kubelet are stood for (``kubelet``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.config
+import pytest
+
+from klambda_core.kinds import SECRET
+from klambda_kube.api import Api
+from klambda_kube.config import from_kubeconfig
+from tests.integration.gateway_dataplane.kubelet import Kubelet
+from tests.support.apiserver import ApiServer, free_ports, running_apiserver
+from tests.support.instance_peer import build, go
+
+HOME = "klambda"
+GATEWAYS = 2
+BOOTSTRAP = """#!{python}
+import http.client, json, os, sys
+sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
+from importlib import import_module
+module, name = os.environ["_HANDLER"].split(".")
+api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+handler = getattr(import_module(module), name)
+while True:
+    api.request("GET", "/2018-06-01/runtime/invocation/next")
+    answer = api.getresponse()
+    event = json.loads(answer.read())
+    request = "/2018-06-01/runtime/invocation/" + answer.headers["Lambda-Runtime-Aws-Request-Id"]
+    try:
+        path, body = "/response", json.dumps(handler(event, None))
+    except Exception as error:
+        path = "/error"
+        body = json.dumps({{"errorType": type(error).__name__, "errorMessage": str(error)}})
+    api.request("POST", request + path, body)
+    api.getresponse().read()
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class GatewayProcess:
+    """One gateway."""
+
+    process: subprocess.Popen[bytes]
+    http: int
+    admin: int
+    frames: int
+    log: Path
+    environment: dict[str, str]
+
+    def get(self, path: str, port: int | None = None) -> tuple[int, str]:
+        url = f"http://127.0.0.1:{port or self.admin}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def ready(self) -> bool:
+        return healthy(self.admin)
+
+
+@dataclass(slots=True, kw_only=True)
+class ControlPlane:
+    """What tests use."""
+
+    server: ApiServer
+    gateways: list[GatewayProcess] = field(default_factory=list)
+    kubelet: Kubelet | None = None
+
+    def restart(self, number: int) -> None:
+        gateway = self.gateways[number]
+        gateway.process = start("klambda_gateway", gateway.environment, gateway.log)
+        wait_for(gateway.ready, "the gateway is back")
+
+    def client(self, gateway: int = 0) -> Any:
+        _, body = self.server.request("GET", SECRET.path(HOME, "klambda-credentials"))
+        data = {key: base64.b64decode(value).decode() for key, value in body["data"].items()}
+        return boto3.client(
+            "lambda",
+            region_name="us-east-1",
+            endpoint_url=f"http://127.0.0.1:{self.gateways[gateway].http}",
+            aws_access_key_id=data["accessKeyId"],
+            aws_secret_access_key=data["secretAccessKey"],
+            config=botocore.config.Config(retries={"max_attempts": 0}, max_pool_connections=64),
+        )
+
+
+@pytest.fixture(scope="session")
+def init_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if go() is None:
+        pytest.skip("no Go tool on this machine")
+    source = Path(__file__).parents[3] / "runtimes" / "init"
+    return build(source, tmp_path_factory.mktemp("init") / "init")
+
+
+@pytest.fixture(scope="session")
+def control_plane(
+    init_binary: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ControlPlane]:
+    place = tmp_path_factory.mktemp("control-plane")
+    with running_apiserver() as server:
+        server.create_namespace(HOME)
+        ports = free_ports(2 + 3 * GATEWAYS)
+        store_port, operator_port = ports[:2]
+        plane = ControlPlane(server=server)
+        common = {
+            **os.environ,
+            "KUBECONFIG": str(server.kubeconfig),
+            "KLAMBDA_NAMESPACE": HOME,
+            "KLAMBDA_RUNTIMES": json.dumps({"python3.13": {"image": "runtime:test"}}),
+        }
+        others: list[subprocess.Popen[bytes]] = []
+        for number in range(GATEWAYS):
+            http, admin, frames = ports[2 + 3 * number : 5 + 3 * number]
+            environment = common | {
+                "KLAMBDA_POD_NAME": f"gateway-{number}",
+                "KLAMBDA_HTTP_PORT": str(http),
+                "KLAMBDA_ADMIN_PORT": str(admin),
+                "KLAMBDA_INSTANCE_PORT": str(frames),
+                "KLAMBDA_STORE_URL": f"http://127.0.0.1:{store_port}",
+                "KLAMBDA_IDLE_SECONDS": "2",
+                "KLAMBDA_LINGER_SECONDS": "0.5",
+            }
+            log = place / f"gateway-{number}.log"
+            process = start("klambda_gateway", environment, log)
+            plane.gateways.append(
+                GatewayProcess(
+                    process=process,
+                    http=http,
+                    admin=admin,
+                    frames=frames,
+                    log=log,
+                    environment=environment,
+                )
+            )
+        wait_for(lambda: all(each.ready() for each in plane.gateways), "gateways")
+        _, body = server.request("GET", SECRET.path(HOME, "klambda-installation"))
+        key = base64.b64decode(body["data"]["key"]).decode()
+        store = common | {
+            "KLAMBDA_DATA": str(place / "store"),
+            "KLAMBDA_STORE_PORT": str(store_port),
+            "KLAMBDA_INSTALLATION_KEY": key,
+        }
+        others.append(start("klambda_store", store, place / "store.log"))
+        wait_for(lambda: healthy(store_port), "the store")
+        operator = common | {
+            "KLAMBDA_POD_NAME": "operator-0",
+            "KLAMBDA_ADMIN_PORT": str(operator_port),
+        }
+        others.append(start("klambda_operator", operator, place / "operator.log"))
+        with kubelet(plane, init_binary):
+            try:
+                yield plane
+            finally:
+                processes = [*(each.process for each in plane.gateways), *others]
+                for process in processes:
+                    process.send_signal(signal.SIGTERM)
+                for process in processes:
+                    process.wait(30)
+
+
+def start(module: str, environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Run a part; its log goes to a file."""
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", module], env=environment, stdout=out, stderr=out
+        )
+
+
+def healthy(port: int) -> bool:
+    """Whether a part says that it is ready."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def wait_for(condition: Any, what: str, limit: float = 40) -> None:
+    """Wait until something real has happened."""
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def kubelet(plane: ControlPlane, binary: Path) -> Iterator[None]:
+    """Run the stand-in in a thread with a loop of its own."""
+    begun, stop = threading.Event(), threading.Event()
+
+    async def run() -> None:
+        async with Api(from_kubeconfig(plane.server.kubeconfig)) as api:
+            addresses = [f"127.0.0.1:{each.frames}" for each in plane.gateways]
+            plane.kubelet = Kubelet(api, binary, addresses, BOOTSTRAP.format(python=sys.executable))
+            task = asyncio.create_task(plane.kubelet.run())
+            begun.set()
+            while not stop.is_set():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await plane.kubelet.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    thread.start()
+    begun.wait(10)
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30)

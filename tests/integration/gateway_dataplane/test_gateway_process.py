@@ -1,0 +1,205 @@
+"""Gateways as processes, with the real operator, store and init: create, invoke, update, let go."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import threading
+import time
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import botocore.exceptions
+import pytest
+
+from klambda_core.kinds import DEPLOYMENT
+from tests.integration.gateway_dataplane.conftest import ControlPlane, wait_for
+
+ROLE = "arn:aws:iam::123456789012:role/test"
+NUMBERS = itertools.count(1)
+
+
+def code(source: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("app.py", source)
+    return out.getvalue()
+
+
+def answers(text: str) -> str:
+    return f"def handler(event, context):\n    return {text!r}\n"
+
+
+@pytest.fixture
+def name(control_plane: ControlPlane) -> Iterator[str]:
+    fresh = f"fn-{next(NUMBERS)}"
+    yield fresh
+    control_plane.client().delete_function(FunctionName=fresh)
+
+
+def create(control_plane: ControlPlane, name: str, source: str, **members: Any) -> Any:
+    client = control_plane.client()
+    client.create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Handler="app.handler",
+        Role=ROLE,
+        Code={"ZipFile": code(source)},
+        **members,
+    )
+    settled(client, name)
+    return client
+
+
+def settled(client: Any, name: str) -> None:
+    def done() -> bool:
+        seen = client.get_function_configuration(FunctionName=name)
+        return bool(seen["State"] == "Active" and seen["LastUpdateStatus"] == "Successful")
+
+    wait_for(done, f"{name} settles")
+
+
+def invoke(client: Any, name: str, event: Any = None, **members: Any) -> Any:
+    answer = client.invoke(FunctionName=name, Payload=json.dumps(event).encode(), **members)
+    return json.loads(answer["Payload"].read())
+
+
+def test_a_function_is_created_started_invoked_and_let_go(
+    control_plane: ControlPlane, name: str
+) -> None:
+    client = create(
+        control_plane, name, "def handler(event, context):\n    return event['n'] + 1\n"
+    )
+    began = time.monotonic()
+    assert invoke(client, name, {"n": 41}) == 42
+    cold = time.monotonic() - began
+    began = time.monotonic()
+    for number in range(50):
+        assert invoke(client, name, {"n": number}) == number + 1
+    warm = (time.monotonic() - began) / 50
+    assert warm < cold
+    assert invoke(control_plane.client(1), name, {"n": 1}) == 2, "the other gateway knows it too"
+
+    def pods() -> list[str]:
+        assert control_plane.kubelet is not None
+        return [each for each in control_plane.kubelet.running if each.startswith(f"{name}-")]
+
+    assert len(pods()) == 1
+    wait_for(lambda: not pods(), "the idle instance goes")
+    assert invoke(client, name, {"n": 1}) == 2, "and comes again"
+
+
+def test_two_are_never_at_once_in_one_instance_with_two_gateways(
+    control_plane: ControlPlane, name: str
+) -> None:
+    source = (
+        "import os, time\n"
+        "def handler(event, context):\n"
+        "    began = time.monotonic()\n"
+        "    time.sleep(0.03)\n"
+        "    return [os.getpid(), began, time.monotonic()]\n"
+    )
+    create(control_plane, name, source)
+    clients = [control_plane.client(number) for number in (0, 1)]
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda n: invoke(clients[n % 2], name), range(200)))
+    assert len(runs) == 200
+    spans = defaultdict(list)
+    for process, began, ended in runs:
+        spans[process].append((began, ended))
+    assert len(spans) > 1
+    for each in spans.values():
+        each.sort()
+        for (_, ended), (began, _) in itertools.pairwise(each):
+            assert ended <= began
+
+
+def test_no_request_fails_and_no_old_code_answers_while_it_is_updated(
+    control_plane: ControlPlane, name: str
+) -> None:
+    client = create(control_plane, name, answers("0"))
+    newest = 0
+    stop = threading.Event()
+    problems: list[object] = []
+    count = 0
+
+    def call() -> None:
+        nonlocal count
+        own = control_plane.client()
+        while not stop.is_set():
+            expected = newest
+            try:
+                answer = invoke(own, name)
+            except botocore.exceptions.ClientError as error:
+                problems.append(error)
+            else:
+                count += 1
+                if int(answer) < expected:
+                    problems.append((answer, expected))
+
+    threads = [threading.Thread(target=call) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(1, 6):
+            client.update_function_code(FunctionName=name, ZipFile=code(answers(str(number))))
+            settled(client, name)
+            newest = number
+            time.sleep(0.5)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not problems
+    assert count > 10
+
+    def deployments() -> int:
+        _, body = control_plane.server.request("GET", DEPLOYMENT.path("default"))
+        return sum(1 for each in body["items"] if each["metadata"]["name"].startswith(f"{name}-"))
+
+    wait_for(lambda: deployments() == 1, "old revisions are drained, scaled to 0 and deleted")
+
+
+def test_a_failing_function_and_bad_requests(control_plane: ControlPlane, name: str) -> None:
+    client = create(
+        control_plane, name, "def handler(event, context):\n    raise ValueError('no')\n"
+    )
+    answer = client.invoke(FunctionName=name, LogType="Tail")
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.loads(answer["Payload"].read())["errorType"] == "ValueError"
+    assert answer["LogResult"]
+    with pytest.raises(client.exceptions.InvalidRequestContentException):
+        client.invoke(FunctionName=name, Payload=b"{")
+    with pytest.raises(client.exceptions.InvalidRequestContentException):
+        client.invoke(FunctionName=name, Payload=b"[" + b"1," * 20_000)
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName="nobody")
+    assert client.invoke(FunctionName=name, InvocationType="DryRun")["StatusCode"] == 204
+
+
+def test_metrics_tell_what_happened(control_plane: ControlPlane, name: str) -> None:
+    invoke(create(control_plane, name, answers("x")), name)
+    status, text = control_plane.gateways[0].get("/metrics")
+    assert status == 200
+    assert 'klambda_gateway_invocations_total{result="success"}' in text
+    assert "klambda_gateway_cold_starts_total" in text
+
+
+def test_a_gateway_that_is_told_to_end_finishes_what_runs(
+    control_plane: ControlPlane, name: str
+) -> None:
+    source = "import time\ndef handler(event, context):\n    time.sleep(2)\n    return 'done'\n"
+    create(control_plane, name, source, Timeout=10)
+    gateway = control_plane.gateways[1]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(invoke, control_plane.client(1), name)
+        time.sleep(1)
+        gateway.process.terminate()
+        wait_for(lambda: not gateway.ready(), "not ready")
+        assert running.result(20) == "done"
+    assert gateway.process.wait(20) == 0
+    control_plane.restart(1)
