@@ -89,7 +89,8 @@ venv: $(STAMP) ## the virtual environment, from requirements/dev.lock
 $(STAMP): requirements/dev.lock
 	@if ! $(PYTHON) -c 'import ensurepip, venv' 2> /dev/null; then \
 	  echo "python3-venv is missing: installing it (needs root and apt)"; \
-	  apt-get -qq update && apt-get -qq install --yes --no-install-recommends python3-venv; \
+	  apt-get -qq update; DEBIAN_FRONTEND=noninteractive \
+	    apt-get -qq install --yes --no-install-recommends python3-venv > /dev/null; \
 	fi
 	@echo "virtual environment from requirements/dev.lock ..."
 	@$(PYTHON) -m venv $(VENV)

@@ -6,11 +6,13 @@ This module only reads the command line; each verb is a function of the module t
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tools.cluster import apiserver, programs, up
 from tools.cluster.layout import Layout
@@ -46,6 +48,22 @@ VERBS: dict[str, Verb] = {
 }
 
 
+UNLOCKED = {"apiserver", "status"}  # everything else changes the cluster or the cache
+
+
+@contextlib.contextmanager
+def alone(layout: Layout, steps: Steps) -> Iterator[None]:
+    """Wait until no other run changes the same things."""
+    layout.cache.mkdir(parents=True, exist_ok=True)
+    with (layout.cache / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            steps.say("another run is at work: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run one verb; 0 done, 1 a step failed (it has said so)."""
     parser = argparse.ArgumentParser(prog="python -m tools.cluster", description=__doc__)
@@ -55,8 +73,10 @@ def main(arguments: Sequence[str]) -> int:
     steps = Steps(
         out=sys.stdout, logs=layout.logs, environment=lambda: {"PATH": layout.search_path()}
     )
+    guard = contextlib.nullcontext() if chosen.verb in UNLOCKED else alone(layout, steps)
     try:
-        VERBS[chosen.verb](layout, steps)
+        with guard:
+            VERBS[chosen.verb](layout, steps)
     except StepFailed:
         return 1
     except KeyboardInterrupt:

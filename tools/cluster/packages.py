@@ -22,6 +22,7 @@ NATIVE: Mapping[str, str] = {
     "ip": "iproute2",
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
+    "mount": "mount",
     "runc": "runc",
 }
 
