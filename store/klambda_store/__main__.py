@@ -8,6 +8,7 @@ not ready, no new connections, requests in flight are finished.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -19,7 +20,7 @@ from klambda_kube.api import Api
 from klambda_kube.installation import wait_for_key
 from klambda_obs import logs
 from klambda_obs.metrics import Metrics
-from klambda_store.app import Access, build_app
+from klambda_store.app import Access, Traffic, build_app
 from klambda_store.blobs.directory import DirectoryBlobs
 from klambda_store.settings import Settings, from_environment
 
@@ -40,17 +41,23 @@ async def serve(settings: Settings) -> None:
     swept = await asyncio.to_thread(blobs.open)
     metrics.gauge_of("free_bytes", "Bytes free on the volume.", blobs.free_bytes)
     access = Access(key=settings.installation_key)
-    app = build_app(blobs, access=access, metrics=metrics)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    traffic = Traffic()
+    app = build_app(blobs, access=access, metrics=metrics, traffic=traffic)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     try:
         await runner.setup()
-        await web.TCPSite(runner, port=settings.port).start()
+        site = web.TCPSite(runner, port=settings.port)
+        await site.start()
         _log.info("listening", port=settings.port, swept=swept)
         async with asyncio.TaskGroup() as group:
             key = group.create_task(_learn_key(settings, access))
             await stop.wait()
             key.cancel()
         _log.info("stopping")
+        traffic.stopping = True
+        await site.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(traffic.idle(), SHUTDOWN_S)
     finally:
         await runner.cleanup()
         blobs.close()

@@ -6,6 +6,7 @@ a blob in memory. Until the installation key is known, blob requests get 503 and
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -49,6 +50,36 @@ class Access:
         return None if self.key else "waiting for the installation key"
 
 
+class Traffic:
+    """The blob requests that are being answered, and whether the process is about to end.
+
+    aiohttp throws away what still arrives once it shuts down, so uploads are waited for before.
+    """
+
+    def __init__(self) -> None:
+        self._busy = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.stopping = False
+
+    def __enter__(self) -> None:
+        self._busy += 1
+        self._idle.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._busy -= 1
+        if not self._busy:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until nothing is being answered."""
+        await self._idle.wait()
+
+    def ending(self) -> str | None:
+        """The readiness check."""
+        return "the process is ending" if self.stopping else None
+
+
 class Refusal(Exception):
     """An error answer."""
 
@@ -59,11 +90,15 @@ class Refusal(Exception):
         self.message = message
 
 
-def build_app(blobs: Blobs, *, access: Access, metrics: Metrics) -> web.Application:
+def build_app(
+    blobs: Blobs, *, access: Access, metrics: Metrics, traffic: Traffic
+) -> web.Application:
     """The application; `access.key` may be filled in later."""
     store = _Store(blobs, metrics)
-    app = web.Application(middlewares=[_guard(access, metrics)])
-    add_routes(app, metrics=metrics, live={}, ready={"key": access.missing})
+    app = web.Application(middlewares=[_guard(access, metrics, traffic)])
+    add_routes(
+        app, metrics=metrics, live={}, ready={"key": access.missing, "ending": traffic.ending}
+    )
     app.router.add_put(PREFIX + "{namespace}/{sha256}", store.put)
     app.router.add_post(PREFIX + "{namespace}", store.post)
     app.router.add_get(PREFIX + "{namespace}/{sha256}", store.get)  # and HEAD
@@ -72,7 +107,9 @@ def build_app(blobs: Blobs, *, access: Access, metrics: Metrics) -> web.Applicat
     return app
 
 
-def _guard(access: Access, metrics: Metrics) -> Callable[..., Awaitable[web.StreamResponse]]:
+def _guard(
+    access: Access, metrics: Metrics, traffic: Traffic
+) -> Callable[..., Awaitable[web.StreamResponse]]:
     requests = metrics.counter("requests", "Blob requests.", ("method", "status"))
     seconds = metrics.histogram("request_seconds", "Blob request time.", ("method",))
 
@@ -85,7 +122,8 @@ def _guard(access: Access, metrics: Metrics) -> Callable[..., Awaitable[web.Stre
         try:
             _check_ticket(request, access)
             _check_names(request)
-            response = await handler(request)
+            with traffic:
+                response = await handler(request)
             status = response.status
         except Refusal as refusal:
             status = refusal.status
