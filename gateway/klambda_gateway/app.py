@@ -138,6 +138,7 @@ class Gateway:
             self.demand,
             self.starter,
             spec=self._spec,
+            wanted=lambda: [each.key for each in self.mirrors.deployments if each.replicas],
             leads=self.lease.held,
         )
         self.resolver = CodeResolver(

@@ -47,7 +47,7 @@ class Window:
     ready: bool = True
     """All that serve are Ready: deletion costs will be honoured."""
     starting: bool = False
-    """A start is on its way."""
+    """A start that this gateway asked for is on its way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,8 @@ def _lower(
         return (max(floor, window.pods), ()) if given_up and window.pods >= floor else (None, ())
     if window.pods > window.replicas:
         return None, ()  # the ReplicaSet is still deleting
-    stale = (each.uid for each in window.absent if now - each.since >= patience)
-    release = window.done if needed else (*window.done, *stale)
-    release = release[: max(0, window.replicas - floor)]
+    stale = tuple(each.uid for each in window.absent if now - each.since >= patience)
+    if window.absent and (needed or len(stale) < len(window.absent)):
+        return None, ()  # another gateway's start: it would be killed first
+    release = (*window.done, *stale)[: max(0, window.replicas - floor)]
     return (window.replicas - len(release), release) if release else (None, ())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from klambda_core.kinds import POD, Kind
@@ -66,14 +66,17 @@ class Scaler:
         starter: DeploymentStarter,
         *,
         spec: Callable[[DeploymentKey], Spec],
+        wanted: Callable[[], Iterable[DeploymentKey]],
         leads: Callable[[], bool],
     ) -> None:
+        """``wanted``: the Deployments with replicas above 0, with or without pods."""
         self._api = api
         self._registry = registry
         self._server = server
         self._demand = demand
         self._starter = starter
         self._spec = spec
+        self._wanted = wanted
         self._leads = leads
         self._states: dict[DeploymentKey, State] = {}
         self._first_seen: dict[str, float] = {}
@@ -89,19 +92,18 @@ class Scaler:
                 self._states.clear()
 
     async def tick(self) -> None:
-        """Decide and act for every Deployment that has instances."""
+        """Decide and act for every Deployment that has instances or should have."""
         now = asyncio.get_running_loop().time()
         self._age(now)
-        for pool in self._registry:
-            if not pool.records:
-                continue
+        keys = {pool.key for pool in self._registry if pool.records} | set(self._wanted())
+        for key in keys:
+            pool = self._registry.pool(key)
             try:
                 await self._act(pool, now)
             except KubeError as error:
-                _log.warning("scaling-failed", deployment=pool.key.name, error=str(error))
-        self._states = {
-            key: state for key, state in self._states.items() if key in self._registry.pools
-        }
+                _log.warning("scaling-failed", deployment=key.name, error=str(error))
+            self._registry.sweep(pool)
+        self._states = {key: self._states[key] for key in keys if key in self._states}
 
     async def _act(self, pool: InstancePool, now: float) -> None:
         key = pool.key
@@ -111,8 +113,8 @@ class Scaler:
         )
         for uid in targets.drain:
             self._server.drain(pool.records[uid], now)
-        for uid in targets.delete:
-            await self._delete(pool.records[uid])
+        for record in [pool.records[uid] for uid in targets.delete]:
+            await self._delete(record)
         if targets.replicas is not None:
             await self._lower(pool, window, targets)
 
@@ -147,8 +149,8 @@ class Scaler:
 
     async def _lower(self, pool: InstancePool, window: Window, targets: Targets) -> None:
         key = pool.key
-        for uid in targets.release:
-            await self._make_cheap(pool.records[uid])
+        for record in [each for uid, each in pool.records.items() if uid in targets.release]:
+            await self._make_cheap(record)
         lowered = await self._starter.lower(
             key, from_replicas=window.replicas, to_replicas=targets.replicas or 0
         )

@@ -1,0 +1,164 @@
+"""Letting go: scenarios in virtual time, each a window and what it must lead to."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from klambda_gateway.scale.decide import (
+    ASK_AGAIN_S,
+    Idle,
+    Spec,
+    State,
+    Targets,
+    Window,
+    decide,
+)
+
+SPEC = Spec(idle_seconds=60)
+OLD = Spec(idle_seconds=60, superseded=True)
+NOW = 1000.0
+
+
+def idle(*ages: float) -> tuple[Idle, ...]:
+    return tuple(Idle(uid=f"i{number}", since=NOW - age) for number, age in enumerate(ages))
+
+
+def window(**members: Any) -> Window:
+    counted = sum(len(members.get(each, ())) for each in ("idle", "done", "absent"))
+    pods = counted + members.get("running", 0)
+    return Window(**{"replicas": pods, "pods": pods} | members)
+
+
+def targets(seen: Window, spec: Spec = SPEC, state: State | None = None) -> Targets:
+    return decide(seen, spec, NOW, state or State())[0]
+
+
+NOTHING = Targets()
+
+
+@pytest.mark.parametrize(
+    ("seen", "spec", "expected"),
+    [
+        (window(), SPEC, NOTHING),
+        (window(running=3), SPEC, NOTHING),
+        (window(idle=idle(59)), SPEC, NOTHING),
+        (window(idle=idle(60)), SPEC, Targets(drain=("i0",))),
+        (window(idle=idle(61, 90, 5)), SPEC, Targets(drain=("i1", "i0"))),
+        (window(idle=idle(90), waiting=1), SPEC, NOTHING),
+        (window(idle=idle(0), running=1), OLD, Targets(drain=("i0",))),
+        (window(idle=idle(0), waiting=1), OLD, Targets(drain=("i0",))),
+        (window(idle=idle(90, 90)), Spec(idle_seconds=60, minimum=1), Targets(drain=("i0",))),
+        (
+            window(idle=idle(90), running=1),
+            Spec(idle_seconds=60, minimum=1),
+            Targets(drain=("i0",)),
+        ),
+        (window(done=("d",)), SPEC, Targets(release=("d",), replicas=0)),
+        (window(done=("d",), running=2), SPEC, Targets(release=("d",), replicas=2)),
+        (window(done=("d",), running=2, starting=True), SPEC, NOTHING),
+        (window(done=("d",), running=2, ready=False), SPEC, NOTHING),
+        (window(done=("d",), running=1, replicas=3), SPEC, NOTHING),
+        (window(done=("d",), running=1, replicas=1), SPEC, NOTHING),
+        (window(done=("d",), absent=idle(1)), SPEC, NOTHING),
+        (window(done=("d",), absent=idle(60)), SPEC, Targets(release=("d", "i0"), replicas=0)),
+        (window(absent=idle(60), waiting=1), SPEC, NOTHING),
+        (window(absent=idle(0)), OLD, Targets(release=("i0",), replicas=0)),
+        (window(done=("d",), running=1, waiting=1), SPEC, Targets(release=("d",), replicas=1)),
+        (window(ended=("e",), running=1), SPEC, Targets(delete=("e",))),
+        (
+            window(done=("a", "b"), running=1),
+            Spec(idle_seconds=60, minimum=2),
+            Targets(release=("a",), replicas=2),
+        ),
+    ],
+)
+def test_one_decision(seen: Window, spec: Spec, expected: Targets) -> None:
+    assert targets(seen, spec) == expected
+
+
+def test_a_drain_is_asked_once_and_again_only_when_nothing_came_of_it() -> None:
+    seen = window(idle=idle(90))
+    first, state = decide(seen, SPEC, NOW, State())
+    assert first.drain == ("i0",)
+    second, state = decide(seen, SPEC, NOW + 1, state)
+    assert second == NOTHING
+    third, state = decide(seen, SPEC, NOW + ASK_AGAIN_S, state)
+    assert third.drain == ("i0",)
+    _, state = decide(window(running=1), SPEC, NOW + 6, state)
+    assert state == State(), "it ran instead: forgotten"
+
+
+def test_pods_that_cannot_be_made_are_given_up_after_the_idle_window() -> None:
+    seen = window(running=2, replicas=9)
+    state = State()
+    for second in range(60):
+        found, state = decide(seen, SPEC, NOW + second, state)
+        assert found == NOTHING
+    found, _ = decide(seen, SPEC, NOW + 60, state)
+    assert found == Targets(replicas=2)
+    waited = dataclasses.replace(seen, waiting=1)
+    assert decide(waited, SPEC, NOW + 60, state)[0] == NOTHING
+
+
+@given(
+    running=st.integers(0, 4),
+    ages=st.lists(st.floats(0, 200), max_size=6),
+    done=st.integers(0, 3),
+    waiting=st.integers(0, 2),
+    minimum=st.integers(0, 3),
+    superseded=st.booleans(),
+    starting=st.booleans(),
+)
+def test_what_runs_is_never_let_go(
+    running: int,
+    ages: list[float],
+    done: int,
+    waiting: int,
+    minimum: int,
+    superseded: bool,
+    starting: bool,
+) -> None:
+    gone = tuple(f"d{number}" for number in range(done))
+    seen = window(running=running, idle=idle(*ages), done=gone, waiting=waiting, starting=starting)
+    spec = Spec(idle_seconds=60, minimum=minimum, superseded=superseded)
+    found, state = decide(seen, spec, NOW, State())
+    assert set(found.drain) <= {each.uid for each in seen.idle}
+    assert set(found.release) <= set(gone)
+    if found.replicas is not None:
+        assert not starting
+        assert found.replicas >= running + len(ages)
+        assert found.replicas == seen.replicas - len(found.release)
+    if not superseded:
+        left = running + len(ages) - len(found.drain)
+        assert left >= min(minimum, running + len(ages))
+    again, _ = decide(seen, spec, NOW, state)
+    assert again.drain == ()
+
+
+def test_a_square_wave_in_virtual_time() -> None:
+    """Load for a minute, then none: what it needed stays for the idle window and then goes."""
+    state, instances, lows = State(), 10, []
+    for second in range(200):
+        busy = second < 60
+        since = NOW + 59
+        seen = Window(
+            replicas=instances,
+            pods=instances,
+            running=instances if busy else 0,
+            idle=()
+            if busy
+            else tuple(Idle(uid=f"i{number}", since=since) for number in range(instances)),
+        )
+        found, state = decide(seen, SPEC, NOW + second, state)
+        if found.drain:
+            done = Window(replicas=instances, pods=instances, done=found.drain)
+            lowered, state = decide(done, SPEC, NOW + second, state)
+            assert lowered.replicas is not None
+            instances = lowered.replicas
+            lows.append((second, instances))
+    assert lows == [(119, 0)]
