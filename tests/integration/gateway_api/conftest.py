@@ -1,0 +1,223 @@
+"""A real API server, a real store process, the real application on uvicorn; boto3 as the client.
+
+There is no operator: ``Rig.settle`` writes the status that it would write.
+"""
+
+# ruff: noqa: ARG002 - fakes have the signatures of what they stand for
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.config
+import pytest
+import uvicorn
+
+from klambda_core.crd import Function, Version
+from klambda_core.digest import function_digest, snapshot_digest
+from klambda_core.kinds import FUNCTION, SECRET, VERSION, Kind
+from klambda_gateway.api.app import build_app
+from klambda_gateway.api.call import Services
+from klambda_gateway.api.links import CodeLinks
+from klambda_gateway.api.objects import Objects
+from klambda_gateway.auth.accounts import Accounts
+from klambda_gateway.auth.authorizer import OwnAccount
+from klambda_gateway.auth.gate import Gate
+from klambda_gateway.auth.keys import Keys, ensure_default_key
+from klambda_gateway.blobs import Blobs
+from klambda_gateway.code.resolver import CodeResolver
+from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
+from klambda_kube import config
+from klambda_kube.api import Api
+from tests.support.apiserver import ApiServer, free_ports, running_apiserver
+
+KEY = "0123456789abcdef" * 4
+REGION = "us-east-1"
+HOME = "klambda"
+
+
+class Echo:
+    """A data plane that gives back what it was given."""
+
+    async def invoke(self, request: InvokeRequest) -> InvokeAnswer:
+        return InvokeAnswer(
+            payload=request.payload or b"{}",
+            executed_version="$LATEST",
+            log_tail=b"START\nEND\n" if request.log_tail else None,
+        )
+
+    async def resolve(self, namespace: str, name: str, qualifier: str | None, arn: str) -> Resolved:
+        return Resolved(executed_version="$LATEST", deployment=f"{namespace}-{name}-{qualifier}")
+
+
+class Index:
+    """Knows nothing, and counts what it is shown."""
+
+    def __init__(self) -> None:
+        self.observed: list[Mapping[str, Any]] = []
+
+    def find(self, namespace: str, function_name: str) -> str | None:
+        return None
+
+    def observe(self, obj: Mapping[str, Any]) -> None:
+        self.observed.append(obj)
+
+    def forget(self, obj: Mapping[str, Any]) -> None:
+        self.observed.append(obj)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rig:
+    """What a test needs: the endpoint, the cluster behind it."""
+
+    server: ApiServer
+    port: int
+
+    def client(self, service: str = "lambda", *, secret: str = "klambda-credentials") -> Any:
+        """A boto3 client with the keys of a Secret."""
+        _, body = self.server.request("GET", SECRET.path(HOME, secret))
+        data = {key: base64.b64decode(value).decode() for key, value in body["data"].items()}
+        return boto3.client(
+            service,
+            region_name=REGION,
+            endpoint_url=f"http://127.0.0.1:{self.port}",
+            aws_access_key_id=data["accessKeyId"],
+            aws_secret_access_key=data["secretAccessKey"],
+            config=botocore.config.Config(retries={"max_attempts": 0}),
+        )
+
+    def objects(self, kind: Kind, namespace: str = "default") -> list[dict[str, Any]]:
+        """All objects of a kind."""
+        items: list[dict[str, Any]] = self.server.request("GET", kind.path(namespace))[1]["items"]
+        return items
+
+    def settle(self, namespace: str = "default") -> None:
+        """Write what the operator would: the wanted configuration is the active one."""
+        for obj in self.objects(FUNCTION, namespace):
+            self._activate(FUNCTION, obj, function_digest(Function.read(obj)))
+        for obj in self.objects(VERSION, namespace):
+            self._activate(VERSION, obj, snapshot_digest(Version.read(obj).spec.snapshot))
+
+    def _activate(self, kind: Kind, obj: dict[str, Any], digest: str) -> None:
+        path = kind.path(obj["metadata"]["namespace"], obj["metadata"]["name"]) + "/status"
+        active = {"configDigest": digest, "revision": digest, "deployment": "d"}
+        patch = {"status": {"active": active}}
+        status, answer = self.server.request("PATCH", path, patch, "application/merge-patch+json")
+        assert status == 200, answer
+
+
+@pytest.fixture(scope="session")
+def apiserver() -> Iterator[ApiServer]:
+    with running_apiserver() as server:
+        server.create_namespace(HOME)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rig(apiserver: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    port, store_port = free_ports(2)
+    environment = {
+        **os.environ,
+        "KLAMBDA_DATA": str(tmp_path_factory.mktemp("store")),
+        "KLAMBDA_STORE_PORT": str(store_port),
+        "KLAMBDA_INSTALLATION_KEY": KEY,
+    }
+    store = subprocess.Popen([sys.executable, "-m", "klambda_store"], env=environment)
+    gateway = _Gateway(apiserver.kubeconfig, port, store_port)
+    try:
+        gateway.start()
+        yield Rig(server=apiserver, port=port)
+    finally:
+        gateway.stop()
+        store.terminate()
+        store.wait(30)
+
+
+class _Gateway:
+    """The application on uvicorn in a thread of its own."""
+
+    def __init__(self, kubeconfig: Path, port: int, store_port: int) -> None:
+        self._config = config.from_kubeconfig(kubeconfig)
+        self._port = port
+        self._store = f"http://127.0.0.1:{store_port}"
+        self._server: uvicorn.Server | None = None
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+
+    def start(self) -> None:
+        self._thread.start()
+        deadline = time.monotonic() + 30
+        while self._server is None or not self._server.started:
+            assert time.monotonic() < deadline, "the gateway did not start"
+            assert self._thread.is_alive()
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.should_exit = True
+        self._thread.join(30)
+
+    async def _run(self) -> None:
+        async with Api(self._config) as api, Blobs(self._store, KEY) as blobs:
+            await ensure_default_key(api, namespace=HOME)
+            async with self._services(api, blobs) as services:
+                settings = uvicorn.Config(
+                    build_app(services), port=self._port, log_config=None, lifespan="off"
+                )
+                self._server = uvicorn.Server(settings)
+                await self._server.serve()
+
+    @asynccontextmanager
+    async def _services(self, api: Api, blobs: Blobs) -> AsyncIterator[Services]:
+        keys, index = Keys(api, HOME), Index()
+        tasks = [
+            asyncio.create_task(keys.run()),
+            asyncio.create_task(CodeResolver(api, blobs).run()),
+        ]
+        await keys.synced.wait()
+        try:
+            yield Services(
+                objects=Objects(
+                    api,
+                    index=index,
+                    observer=index,
+                    new_id=lambda: str(uuid.uuid4()),
+                    now=lambda: datetime.now(UTC),
+                ),
+                blobs=blobs,
+                invoker=Echo(),
+                gate=Gate(keys, region=REGION, account_of=Accounts().of),
+                authorizer=OwnAccount(),
+                links=CodeLinks(KEY, time.time),
+                region=REGION,
+                now=lambda: datetime.now(UTC),
+                new_id=lambda: str(uuid.uuid4()),
+            )
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture
+def client(rig: Rig) -> Any:
+    return rig.client()
+
+
+@pytest.fixture
+def name() -> str:
+    """A function name of the test's own, not a DNS label."""
+    return f"Fn_{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,231 @@
+"""The API against real Kubernetes and a real store: what fakes cannot know."""
+
+from __future__ import annotations
+
+import base64
+import time
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import botocore.exceptions
+import pytest
+
+from klambda_core.kinds import ALIAS, FUNCTION, SECRET, VERSION
+from tests.integration.gateway_api.conftest import HOME, Rig
+from tests.unit.gateway_api.fakes import ROLE, make_zip
+
+
+def create(client: Any, name: str, **more: Any) -> dict[str, Any]:
+    members = {
+        "FunctionName": name,
+        "Runtime": "python3.13",
+        "Handler": "lambda_function.handler",
+        "Role": ROLE,
+        "Code": {"ZipFile": make_zip()},
+    }
+    answer: dict[str, Any] = client.create_function(**members | more)
+    return answer
+
+
+def eventually(look: Callable[[], Any], seconds: float = 10) -> Any:
+    """What ``look`` finds at last; watches take milliseconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, "did not happen"
+        time.sleep(0.02)
+    return found
+
+
+def test_the_life_of_a_function(rig: Rig, client: Any, name: str) -> None:
+    assert create(client, name, Environment={"Variables": {"AA": "1"}})["State"] == "Pending"
+    rig.settle()
+    client.get_waiter("function_active_v2").wait(FunctionName=name)
+    location = client.get_function(FunctionName=name)["Code"]["Location"]
+    with urllib.request.urlopen(location) as answer:
+        assert answer.read() == make_zip()
+    answer = client.update_function_configuration(
+        FunctionName=name, Timeout=20, Environment={"Variables": {"BB": "2"}}
+    )
+    assert answer["LastUpdateStatus"] == "InProgress"
+    assert answer["Environment"] == {"Variables": {"BB": "2"}}
+    rig.settle()
+    client.get_waiter("function_updated_v2").wait(FunctionName=name)
+    client.update_function_code(FunctionName=name, ZipFile=make_zip("x = 2\n"))
+    rig.settle()
+    assert client.publish_version(FunctionName=name)["Version"] == "1"
+    assert client.publish_version(FunctionName=name)["Version"] == "1"
+    rig.settle()
+    client.update_function_configuration(FunctionName=name, Timeout=21)
+    rig.settle()
+    assert client.publish_version(FunctionName=name, Description="two")["Version"] == "2"
+    client.create_alias(
+        FunctionName=name,
+        Name="live",
+        FunctionVersion="1",
+        RoutingConfig={"AdditionalVersionWeights": {"2": 0.25}},
+    )
+    shifted = client.update_alias(
+        FunctionName=name, Name="live", FunctionVersion="2",
+        RoutingConfig={"AdditionalVersionWeights": {}},
+    )  # fmt: skip
+    assert shifted["FunctionVersion"] == "2"
+    assert "RoutingConfig" not in shifted
+    found = client.get_function_configuration(FunctionName=name, Qualifier="live")
+    assert found["FunctionArn"].endswith(f":{name}:live")
+    assert (found["Version"], found["Timeout"], found["Description"]) == ("2", 21, "two")
+    client.delete_function(FunctionName=name)
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_function(FunctionName=name)
+
+
+def test_create_publishes_at_once_and_survives_a_namesake(rig: Rig, client: Any, name: str) -> None:
+    """No collector runs here: the versions and aliases of the deleted function stay."""
+    for _ in range(3):
+        assert create(client, name, Publish=True)["Version"] == "1"
+        rig.settle()
+        client.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+        assert len(client.list_versions_by_function(FunctionName=name)["Versions"]) == 2
+        assert len(client.list_aliases(FunctionName=name)["Aliases"]) == 1
+        client.delete_function(FunctionName=name)
+    assert rig.objects(VERSION)
+    assert rig.objects(ALIAS)
+
+
+def test_one_of_many_creators_wins(rig: Rig, client: Any, name: str) -> None:
+    def attempt(_: int) -> int:
+        try:
+            create(client, name)
+        except botocore.exceptions.ClientError as error:
+            return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+        return 201
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(attempt, range(6))) == [201] + [409] * 5
+
+
+def test_concurrent_changes_all_happen(rig: Rig, client: Any, name: str) -> None:
+    arn = create(client, name)["FunctionArn"]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: client.tag_resource(Resource=arn, Tags={f"k{n}": "v"}), range(4)))
+    assert set(client.list_tags(Resource=arn)["Tags"]) == {"k0", "k1", "k2", "k3"}
+
+
+def test_writes_touch_only_what_they_change(rig: Rig, client: Any, name: str) -> None:
+    create(client, name)
+    rig.settle()
+    obj = next(o for o in rig.objects(FUNCTION) if o["spec"].get("functionName") == name)
+    path = FUNCTION.path("default", obj["metadata"]["name"])
+    theirs = {"spec": {"scaling": {"idleSeconds": 7}, "description": "by kubectl"}}
+    rig.server.request("PATCH", path, theirs, "application/merge-patch+json")
+    rig.settle()
+    client.update_function_configuration(FunctionName=name, MemorySize=256)
+    spec = rig.server.request("GET", path)[1]["spec"]
+    assert (spec["memorySize"], spec["scaling"], spec["description"]) == (
+        256, {"idleSeconds": 7}, "by kubectl",
+    )  # fmt: skip
+
+
+def test_invoke_with_log_tail(rig: Rig, client: Any, name: str) -> None:
+    answer = client.invoke(FunctionName=name, Payload=b'{"a": 1}', LogType="Tail")
+    assert answer["StatusCode"] == 200
+    assert answer["Payload"].read() == b'{"a": 1}'
+    assert answer["ExecutedVersion"] == "$LATEST"
+    assert base64.b64decode(answer["LogResult"]) == b"START\nEND\n"
+    assert client.invoke(FunctionName=name, InvocationType="DryRun")["StatusCode"] == 204
+
+
+def test_sts_says_who_we_are(rig: Rig) -> None:
+    identity = rig.client("sts").get_caller_identity()
+    assert identity["Arn"] == f"arn:aws:iam::{identity['Account']}:user/klambda-admin"
+
+
+def test_keys_come_and_go_with_their_secrets(rig: Rig) -> None:
+    secret = {
+        "metadata": {"name": "second"},
+        "type": "klambda.io/access-key",
+        "stringData": {
+            "accessKeyId": "AKIASECOND",
+            "secretAccessKey": "very secret",
+            "namespace": "second",
+        },
+    }
+    rig.server.create_namespace("second")
+    rig.server.request("POST", SECRET.path(HOME), secret)
+    client = rig.client(secret="second")
+
+    def works() -> bool:
+        try:
+            client.list_functions()
+        except botocore.exceptions.ClientError as error:
+            return bool(error.response["Error"]["Code"] != "UnrecognizedClientException")
+        return True
+
+    eventually(works)
+    create(client, "theirs")
+    assert len(rig.objects(FUNCTION, "second")) == 1
+    names = [f["FunctionName"] for f in rig.client().list_functions()["Functions"]]
+    assert "theirs" not in names
+    rig.server.request("DELETE", SECRET.path(HOME, "second"))
+    eventually(lambda: not works())
+
+
+def condition(rig: Rig, name: str) -> dict[str, Any] | None:
+    status = rig.server.request("GET", FUNCTION.path("default", name))[1].get("status", {})
+    found: list[dict[str, Any]] = status.get("conditions", [])
+    return next((c for c in found if c["type"] == "CodeResolved"), None)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "reason"),
+    [
+        ({"files": {"lambda_function.py": "x = 1\n"}}, "True", "Stored"),
+        ({"zip": base64.b64encode(make_zip()).decode()}, "True", "Stored"),
+        ({"zip": "no base64!"}, "False", "InvalidCode"),
+        ({"zip": base64.b64encode(b"no zip").decode()}, "False", "InvalidCode"),
+        ({"blob": {"sha256": "0" * 64, "size": 1}}, "False", "BlobMissing"),
+        (None, "False", "NoCode"),
+    ],
+)
+def test_code_of_objects_is_resolved(
+    rig: Rig, name: str, code: dict[str, Any] | None, status: str, reason: str
+) -> None:
+    name = name.lower().replace("_", "-")
+    spec: dict[str, Any] = {"runtime": "python3.13", "handler": "lambda_function.handler"}
+    if code is not None:
+        spec["code"] = code
+    body = {
+        "apiVersion": FUNCTION.api_version,
+        "kind": FUNCTION.kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+    assert rig.server.request("POST", FUNCTION.path("default"), body)[0] == 201
+    found = eventually(lambda: condition(rig, name))
+    assert (found["status"], found["reason"]) == (status, reason)
+    patch = {"spec": {"code": {"files": {"lambda_function.py": "y = 2\n"}, "zip": None}}}
+    path = FUNCTION.path("default", name)
+    rig.server.request("PATCH", path, patch, "application/merge-patch+json")
+    eventually(lambda: (condition(rig, name) or {})["status"] == "True")
+    obj = rig.server.request("GET", path)[1]
+    assert obj["status"]["code"]["size"] > 0
+    version = obj["metadata"]["resourceVersion"]
+    time.sleep(0.3)
+    assert rig.server.request("GET", path)[1]["metadata"]["resourceVersion"] == version
+
+
+def test_a_function_of_kubectl_without_code_takes_an_upload(
+    rig: Rig, client: Any, name: str
+) -> None:
+    name = name.lower().replace("_", "-")
+    body = {
+        "apiVersion": FUNCTION.api_version,
+        "kind": FUNCTION.kind,
+        "metadata": {"name": name},
+        "spec": {"runtime": "python3.13", "handler": "lambda_function.handler"},
+    }
+    rig.server.request("POST", FUNCTION.path("default"), body)
+    assert client.get_function(FunctionName=name)["Configuration"]["State"] == "Pending"
+    client.update_function_code(FunctionName=name, ZipFile=make_zip())
+    eventually(lambda: (condition(rig, name) or {}).get("status") == "True")
