@@ -109,9 +109,10 @@ class Observed:
             if key.plural == kind.plural:
                 yield self._records[key]
 
-    def keys(self) -> list[Key]:
-        """Keys of our own kinds: everything that can be reconciled."""
-        return [key for key in self._records if key.plural != DEPLOYMENT.plural]
+    def keys(self) -> set[Key]:
+        """Everything that can be reconciled: our own kinds, and owners that may have vanished."""
+        own = {key for key in self._records if key.plural != DEPLOYMENT.plural}
+        return own | {_owner_key(r) for r in self._records.values() if r.owner is not None}
 
     def __len__(self) -> int:
         return len(self._records)

@@ -198,6 +198,12 @@ def test_a_deletion_becomes_a_key() -> None:
     assert len(memory) == 0
 
 
+def test_the_owners_of_orphans_are_looked_at_too(memory: Observed) -> None:
+    memory.put(DEPLOYMENT, deployment())
+    memory.put(VERSION, version_1(owner="Function/other/uid"))
+    assert memory.keys() == {FN, V1, Key("functions", "default", "other")}
+
+
 def test_kinds_are_told_apart(memory: Observed) -> None:
     kinds: list[Kind] = [FUNCTION, VERSION, ALIAS]
     for kind in kinds:
