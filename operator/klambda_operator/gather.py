@@ -172,7 +172,7 @@ class Gatherer:
             body = await self._api.get(kind, key.namespace, key.name)
         except NotFound:
             return None
-        self._concern(self._observed.put(kind, body))
+        self._concern(self._observed.put(kind, body) - {key})
         return self._observed.get(kind, key.namespace, key.name)
 
     def _deployments(self, key: Key, owner: Kind) -> list[Deployment]:
