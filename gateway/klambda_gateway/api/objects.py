@@ -225,13 +225,17 @@ class Objects:
         return _readable(model, answer.items)
 
     async def _clear(self, kind: Kind, namespace: str, body: Json) -> bool:
-        """Whether the taken name may be tried again: a left-over of a vanished owner went."""
+        """Whether the taken name may be tried again, because what had it goes or went.
+
+        That is a ghost (in deletion, waiting for its dependents: deleting it in the background
+        lets it go at once), or a left-over of a vanished owner.
+        """
         found = await self._find(kind, namespace, body["metadata"]["name"])
         if found is None:
             return True
-        if not body["metadata"].get("ownerReferences") or _owner(found) == _owner(body):
-            return False
-        if _owner(found) is None:
+        ghost = found["metadata"].get("deletionTimestamp") is not None
+        orphan = _owner(body) is not None and _owner(found) not in (None, _owner(body))
+        if not ghost and not orphan:
             return False
         with contextlib.suppress(NotFound, Conflict):
             await self._api.delete(

@@ -93,6 +93,20 @@ def test_create_publishes_at_once_and_survives_a_namesake(rig: Rig, client: Any,
     assert rig.objects(ALIAS)
 
 
+def test_a_ghost_in_foreground_deletion_gives_its_name_back(
+    rig: Rig, client: Any, name: str
+) -> None:
+    """Nothing here ends a foreground deletion: the ghost would stay for ever."""
+    create(client, name)
+    obj = next(o for o in rig.objects(FUNCTION) if o["spec"].get("functionName") == name)
+    path = FUNCTION.path("default", obj["metadata"]["name"])
+    rig.server.request("DELETE", path, {"propagationPolicy": "Foreground"})
+    assert rig.server.request("GET", path)[1]["metadata"]["deletionTimestamp"]
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_function(FunctionName=name)
+    assert create(client, name)["State"] == "Pending"
+
+
 def test_one_of_many_creators_wins(rig: Rig, client: Any, name: str) -> None:
     def attempt(_: int) -> int:
         try:
@@ -207,7 +221,8 @@ def test_code_of_objects_is_resolved(
     patch = {"spec": {"code": {"files": {"lambda_function.py": "y = 2\n"}, "zip": None}}}
     path = FUNCTION.path("default", name)
     rig.server.request("PATCH", path, patch, "application/merge-patch+json")
-    eventually(lambda: (condition(rig, name) or {})["status"] == "True")
+    eventually(lambda: (condition(rig, name) or {})["observedGeneration"] == 2)
+    assert (condition(rig, name) or {})["status"] == "True"
     obj = rig.server.request("GET", path)[1]
     assert obj["status"]["code"]["size"] > 0
     version = obj["metadata"]["resourceVersion"]

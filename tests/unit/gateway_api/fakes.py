@@ -39,7 +39,7 @@ from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
 from klambda_kube.api import Api, ListResult
-from klambda_kube.errors import AlreadyExists, Conflict, NotFound
+from klambda_kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -77,6 +77,8 @@ class FakeKube:
         self.objects: dict[tuple[str, str, str], Object] = {}
         self.conflicts = 0
         """So many of the next patches meet a conflict."""
+        self.lost_answers = 0
+        """So many of the next writes happen, but their answers are lost."""
         self._versions = itertools.count(1)
 
     def all(self, kind: Kind) -> list[Object]:
@@ -117,6 +119,7 @@ class FakeKube:
             "resourceVersion": str(next(self._versions)),
         }
         self.objects[key] = obj
+        self._lose()
         return copy.deepcopy(obj)
 
     async def merge_patch(
@@ -142,6 +145,7 @@ class FakeKube:
                 new["metadata"]["generation"] += 1
         new["metadata"]["resourceVersion"] = str(next(self._versions))
         self.objects[(kind.plural, namespace or "", name)] = new
+        self._lose()
         return copy.deepcopy(new)
 
     async def delete(
@@ -151,6 +155,11 @@ class FakeKube:
         if uid not in (None, obj["metadata"]["uid"]):
             raise Conflict(409, "Conflict", name)
         del self.objects[(kind.plural, namespace or "", name)]
+
+    def _lose(self) -> None:
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise Unreachable("cut off", maybe_applied=True)
 
     def settle(self) -> None:
         """What the operator does: the wanted digest becomes the active one."""

@@ -268,3 +268,16 @@ def test_delete_rules(world: World, client: Any, function: str) -> None:
     delete(FunctionName="area", Qualifier="1")
     delete(FunctionName="area", Qualifier="1")
     assert refusal(delete, FunctionName="nope")[0] == 404
+
+
+def test_writes_whose_answers_are_lost_are_looked_up(world: World, client: Any) -> None:
+    world.kube.lost_answers = 1
+    assert create(client)["State"] == "Pending"
+    world.kube.settle()
+    world.kube.lost_answers = 1
+    client.update_function_configuration(FunctionName="area", Timeout=9)
+    assert world.kube.all(FUNCTION)[0]["metadata"]["generation"] == 2
+    world.kube.settle()
+    world.kube.lost_answers = 2
+    assert client.publish_version(FunctionName="area")["FunctionArn"].startswith(ARN + ":")
+    assert world.kube.lost_answers == 0
