@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -23,6 +24,9 @@ import (
 // version is set by the linker: -ldflags "-X main.version=…".
 var version = "dev"
 
+// softMemory makes the collector work harder before init outgrows its share of the container (memorySize + 32 MiB).
+const softMemory = 24 << 20
+
 // The main goroutine keeps the main thread for itself: package guard confines threads for good, and the main thread is
 // the one that the kernel asks whether the function may signal init.
 func init() { runtime.LockOSThread() }
@@ -34,6 +38,7 @@ func main() {
 		return
 	}
 	runtime.GOMAXPROCS(1)
+	debug.SetMemoryLimit(softMemory)
 	if err := run(booted); err != nil {
 		fmt.Fprintln(os.Stderr, "klambda init:", err)
 		os.Exit(1)
@@ -50,6 +55,7 @@ func run(booted time.Time) error {
 	guard.Own()
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a log reader that is gone ends nothing; children have their own
 
 	sink := logs.NewSink(os.Stdout)
 	one := instance.New(configuration, process.NewKeeper(), logs.NewStream(sink), booted)

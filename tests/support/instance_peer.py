@@ -311,6 +311,7 @@ class Init:
 
     def __init__(self, binary: Path, root: Path, bootstrap: str) -> None:
         self.binary, self.root = binary, root
+        self.prefix: list[str] = []
         for name in ("var/task", "var/runtime", "opt", "tmp"):
             (root / name).mkdir(parents=True)
         self.write_bootstrap(bootstrap)
@@ -337,8 +338,17 @@ class Init:
         } | environment
         with self._out.open("wb") as out:
             self.process = await asyncio.create_subprocess_exec(
-                self.binary, stdout=out, stderr=None, env=variables
+                *self.prefix, self.binary, stdout=out, stderr=None, env=variables
             )
+
+    @property
+    def pid(self) -> int:
+        """Of init itself, also under a prefix that forks."""
+        assert self.process is not None
+        pid = self.process.pid
+        if self.prefix:
+            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        return pid
 
     @property
     def output(self) -> str:
@@ -348,12 +358,13 @@ class Init:
         """End it as kubelet does, then without mercy; returns the exit status."""
         assert self.process is not None
         if self.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError, IndexError):
+                os.kill(self.pid, signal.SIGTERM)
         try:
             return await asyncio.wait_for(self.process.wait(), 10)
         except TimeoutError:
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError, IndexError):
+                os.kill(self.pid, signal.SIGKILL)
             await self.process.wait()
             raise
 
@@ -367,7 +378,8 @@ def build(source: Path, target: Path, *, version: str = "test", race: bool = Fal
     """Build init as the image does, or with the race detector (which needs a C compiler)."""
     tool = go()
     assert tool is not None
-    flags = ["-race"] if race else ["-trimpath", "-ldflags", f"-s -w -X main.version={version}"]
+    flags = ["-race"] if race else ["-trimpath"]
+    flags += ["-ldflags", f"-s -w -X main.version={version}"]
     subprocess.run(
         [tool, "build", *flags, "-o", str(target), "."],
         cwd=source,

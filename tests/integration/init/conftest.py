@@ -100,8 +100,7 @@ class Running:
 
     @property
     def pid(self) -> int:
-        assert self.init.process is not None
-        return self.init.process.pid
+        return self.init.pid
 
     def path(self, name: str) -> Path:
         return self.init.root / name
@@ -117,6 +116,7 @@ class Launch(Protocol):
         bootstrap: str = ...,
         settings: dict[str, str] = ...,
         mode: int = ...,
+        prefix: list[str] = ...,
         **members: Any,
     ) -> Awaitable[Running]: ...
 
@@ -151,9 +151,11 @@ def launch(peer: Gateway, bare: Callable[[str], Init], python_bootstrap: str) ->
         bootstrap: str = "",
         settings: dict[str, str] | None = None,
         mode: int = 0o644,
+        prefix: list[str] | None = None,
         **members: Any,
     ) -> Running:
         init = bare(bootstrap or python_bootstrap)
+        init.prefix = prefix or []
         await init.start(f"127.0.0.1:{peer.port}", **(settings or {}))
         connection = await peer.connection()
         files = {"lambda_function.py": source} if isinstance(source, str) else source

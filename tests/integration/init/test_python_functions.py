@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import tempfile
 import time
 from typing import Any
 
@@ -322,3 +324,47 @@ return os.path.exists(p)""",
     running = await launch(source)
     await running.connection.invoke(1)
     assert (await running.connection.invoke(0)).json is True
+
+
+async def test_lines_are_objects_when_the_function_says_so(launch: Launch) -> None:
+    source = handler("print('plain')\nif event: raise ValueError('x')")
+    running = await launch(source, logFormat="JSON", systemLogLevel="DEBUG", version="7")
+    outcome = await running.connection.invoke(0)
+    lines = [json.loads(line) for line in outcome.tail.splitlines() if line.startswith("{")]
+    kinds = [line.get("type", "function") for line in lines]
+    assert kinds == ["platform.start", "platform.runtimeDone", "platform.report"]
+    assert lines[0]["record"]["version"] == "7"
+    assert lines[2]["record"]["status"] == "success"
+    assert "START RequestId" not in outcome.tail
+    assert "plain" in outcome.tail
+
+
+@pytest.mark.slow
+async def test_an_init_phase_of_more_than_ten_seconds(launch: Launch) -> None:
+    """The start is tried again inside the invocation, under the function's timeout."""
+    running = await launch(handler("return 1", "import time; time.sleep(10.5)"), timeout=20)
+    outcome = await running.connection.invoke(0, remaining=60000, limit=40)
+    assert outcome.json == 1
+    assert outcome.end is not None
+    assert outcome.end["durationMs"] > 10000
+    assert "initMs" not in outcome.end
+    lines = running.init.output
+    assert re.search(
+        r"INIT_REPORT Init Duration: 10\d\d\d\.\d\d ms\tPhase: init\tStatus: timeout\n", lines
+    )
+
+
+async def test_a_start_inside_an_invocation_that_runs_out_of_time(launch: Launch) -> None:
+    source = handler(
+        "import os\nos._exit(1)",
+        "import os, time\np = os.environ['MARK']\n"
+        "if os.path.exists(p): time.sleep(30)\nopen(p, 'w').close()",
+    )
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as mark:  # writable to a function
+        name = mark.name
+    running = await launch(source, timeout=1, environment={"MARK": name})
+    await running.connection.invoke(0)
+    outcome = await running.connection.invoke(0)
+    assert outcome.json["errorType"] == "Sandbox.Timedout"
+    assert re.search(r"INIT_REPORT .*Phase: invoke\tStatus: timeout\n", outcome.tail)
+    os.unlink(name)  # noqa: PTH108

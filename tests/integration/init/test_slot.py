@@ -262,7 +262,7 @@ async def test_sigterm_finishes_what_runs_and_leaves(launch: Launch) -> None:
 async def test_sigterm_when_idle_leaves_at_once(launch: Launch) -> None:
     running = await launch(SLEEPER)
     await running.connection.invoke(0)
-    assert await asyncio.wait_for(running.init.stop(), 1) == 0
+    assert await asyncio.wait_for(running.init.stop(), 3) == 0
 
 
 async def test_an_attempt_sent_twice_runs_once(launch: Launch) -> None:

@@ -14,7 +14,8 @@ import (
 
 // waiter is a runtime's call of /next that waits for an event.
 type waiter struct {
-	delivery chan *runtimeapi.Delivery
+	generation int
+	delivery   chan *runtimeapi.Delivery
 }
 
 // Generation implements runtimeapi.Backend.
@@ -22,7 +23,7 @@ func (i *Instance) Generation() int { return int(i.generation.Load()) }
 
 // Next implements runtimeapi.Backend.
 func (i *Instance) Next(gone context.Context, generation int) (*runtimeapi.Delivery, *runtimeapi.Problem) {
-	w := &waiter{delivery: make(chan *runtimeapi.Delivery, 1)}
+	w := &waiter{generation: generation, delivery: make(chan *runtimeapi.Delivery, 1)}
 	i.mu.Lock()
 	if i.launch != nil && i.launch.generation == generation {
 		i.launch.sync() // what was written before this call belongs to the invocation that it ends
@@ -55,11 +56,13 @@ func (i *Instance) unwait(w *waiter) {
 
 // deliver hands the event to one waiting call; a runtime that is not there yet will ask for it again.
 func (i *Instance) deliver(inv *invocation) {
-	if len(i.waiters) == 0 {
+	current := func(w *waiter) bool { return w.generation == i.machine.Generation }
+	at := slices.IndexFunc(i.waiters, current)
+	if at < 0 {
 		return
 	}
-	w := i.waiters[0]
-	i.waiters = i.waiters[1:]
+	w := i.waiters[at]
+	i.unwait(w)
 	w.delivery <- &runtimeapi.Delivery{
 		RequestID:       inv.header.RequestID,
 		DeadlineMs:      inv.started.Add(i.work.timeout()).UnixMilli(),

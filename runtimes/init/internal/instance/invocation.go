@@ -76,7 +76,7 @@ func (i *Instance) begin(attempt slot.Attempt) {
 	i.memory.Accepted(inv.key)
 	i.thaw()
 	i.stream.Open()
-	i.stream.Line(logs.Start(inv.header.RequestID, i.work.assignment.Version))
+	i.stream.Line(i.work.format.Start(inv.started, inv.header.RequestID, i.work.assignment.Version))
 	inv.conn.SendLazily(frame.Accepted, frame.AcceptedHeader{Attempt: attempt.ID, Cold: inv.cold})
 	inv.deadline = time.AfterFunc(i.work.timeout(), func() {
 		i.handle(slot.Event{Kind: slot.Deadline, Attempt: attempt})
@@ -151,8 +151,11 @@ func (i *Instance) finish(attempt slot.Attempt) {
 			report.ErrorType = inv.errorType
 		}
 	}
-	i.stream.Line(logs.End(inv.header.RequestID))
-	i.stream.Line(report.String())
+	report.Produced = inv.bytesOut
+	now := time.Now()
+	i.stream.Line(i.work.format.RuntimeDone(now, report))
+	i.stream.Line(i.work.format.End(inv.header.RequestID))
+	i.stream.Line(i.work.format.Report(now, report))
 	tail := i.stream.Tail()
 	if !inv.header.LogTail {
 		tail = nil

@@ -16,8 +16,10 @@ import (
 )
 
 const (
-	// initLimit is Lambda's limit of the init phase for functions on demand.
-	initLimit = 10 * time.Second
+	// initLimit is Lambda's limit of the init phase for functions on demand; longInitLimit, or the function's timeout if
+	// that is longer, is the limit of what is started ahead (reference §f).
+	initLimit     = 10 * time.Second
+	longInitLimit = 130 * time.Second
 	// exitGrace lets a runtime that has reported its init error leave by itself, with its last words.
 	exitGrace = 100 * time.Millisecond
 	// A function whose start always fails is started ever more slowly, up to this.
@@ -75,10 +77,17 @@ func (i *Instance) start(generation int, first bool) {
 		}
 	}()
 	if first {
-		time.AfterFunc(initLimit, func() {
+		time.AfterFunc(i.work.initLimit(), func() {
 			i.handle(slot.Event{Kind: slot.InitLimit, Generation: generation})
 		})
 	}
+}
+
+func (w *work) initLimit() time.Duration {
+	if w.header.InitializationType == onDemand {
+		return initLimit
+	}
+	return max(longInitLimit, w.timeout())
 }
 
 // backOff is how long to wait before the next start.
@@ -179,7 +188,9 @@ func (i *Instance) noteFailure(phase string) {
 	case errorType == "":
 		status = timeout
 	}
-	i.stream.Line(logs.InitReport(took, phase, status, errorType))
+	i.stream.Line(i.work.format.InitReport(time.Now(), logs.InitReport{
+		Took: took, Phase: phase, Status: status, ErrorType: errorType,
+	}))
 }
 
 // bootstrap finds what to run (reference §h: custom runtimes bring it themselves).

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"klambda.io/init/internal/frame"
-	"klambda.io/init/internal/logs"
 	"klambda.io/init/internal/process"
 	"klambda.io/init/internal/runtimeapi"
 	"klambda.io/init/internal/slot"
@@ -61,7 +60,7 @@ func (i *Instance) run(a slot.Action, inv *invocation) {
 	case slot.Begin:
 		i.begin(a.Attempt)
 	case slot.Start:
-		i.stream.Line(logs.InitStart(i.work.assignment.Runtime, i.work.assignment.Region))
+		i.stream.Line(i.work.format.InitStart(time.Now(), i.work.describe()))
 		i.start(a.Generation, true)
 	case slot.Restart:
 		i.start(a.Generation, false)
@@ -131,14 +130,14 @@ func (i *Instance) answerExit(inv *invocation) {
 // noteExit writes AWS's lines about a runtime that ended, and remembers it for the report.
 func (i *Instance) noteExit(inv *invocation) {
 	inv.status, inv.errorType, inv.reported = failed, i.launch.exitType, true
-	i.stream.Line(logs.Exit(inv.header.RequestID, i.launch.exitReason, i.launch.exitType))
+	i.stream.Line(i.work.format.Exit(inv.header.RequestID, i.launch.exitReason, i.launch.exitType))
 }
 
 // noteTimeout writes AWS's line, after everything that the function has written by then.
 func (i *Instance) noteTimeout(inv *invocation) {
 	inv.status, inv.errorType, inv.reported = timeout, "Sandbox.Timedout", true
 	i.launch.sync()
-	i.stream.Line(logs.Timeout(time.Now(), inv.header.RequestID, i.work.timeout()))
+	i.stream.Line(i.work.format.Timeout(time.Now(), inv.header.RequestID, i.work.timeout()))
 }
 
 // freeze stops the tree soon, and gives large buffers back.

@@ -17,6 +17,8 @@ import (
 // prepareLimit bounds fetching and unpacking together.
 const prepareLimit = 5 * time.Minute
 
+const onDemand = "on-demand" // the initialization type, unless the gateway names another
+
 // work is the assignment, and what has been made of it.
 type work struct {
 	assignment  assign.Assignment
@@ -26,6 +28,15 @@ type work struct {
 	environment []string
 	taskRoot    string
 	candidates  []string
+	format      logs.Format
+}
+
+func (w *work) describe() logs.Environment {
+	a := w.assignment
+	return logs.Environment{
+		Runtime: a.Runtime, Region: a.Region, Function: a.FunctionName, Version: a.Version,
+		Initialization: w.header.InitializationType, MemoryMB: a.MemorySize,
+	}
 }
 
 func (w *work) timeout() time.Duration { return time.Duration(w.assignment.Timeout) * time.Second }
@@ -36,30 +47,31 @@ func (i *Instance) prepare(w *work) {
 	defer cancel()
 	err := i.install(ctx, w)
 	w.inline = nil
+	i.equip(w)
 	if err != nil {
 		w.failure = frame.FailedHeader{Digest: w.assignment.Digest, ErrorType: failureType(err), Message: err.Error()}
 		i.handle(slot.Event{Kind: slot.Unusable})
 		return
 	}
-	i.describe(w)
 	i.handle(slot.Event{Kind: slot.Unpacked})
 }
 
-func (i *Instance) describe(w *work) {
+// equip makes what every start of the runtime needs.
+func (i *Instance) equip(w *work) {
 	a := w.assignment
+	w.format = logs.FormatFor(a.LogFormat, a.SystemLevel)
 	stream := w.header.LogStream
 	if stream == "" {
 		stream = environment.LogStream(time.Now(), a)
 	}
-	kind := w.header.InitializationType
-	if kind == "" {
-		kind = "on-demand"
+	if w.header.InitializationType == "" {
+		w.header.InitializationType = onDemand
 	}
 	w.taskRoot = i.settings.Path("/var/task")
 	runtimeRoot := i.settings.Path("/var/runtime")
 	w.candidates = candidates(a.Runtime, w.taskRoot, i.settings.Path("/opt"), runtimeRoot, i.settings.Bootstrap)
 	w.environment = environment.Variables(environment.Input{
-		Assignment: a, InitializationType: kind, Credentials: w.header.Credentials, Endpoints: w.header.Endpoints,
+		Assignment: a, InitializationType: w.header.InitializationType, Credentials: w.header.Credentials, Endpoints: w.header.Endpoints,
 		LogStream: stream, RuntimeAPI: i.api.Address(), TaskRoot: w.taskRoot, RuntimeRoot: runtimeRoot,
 		Resolved: i.settings.Values, Image: i.settings.Image,
 	})

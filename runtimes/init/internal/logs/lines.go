@@ -10,21 +10,27 @@ import (
 
 // The texts are AWS's (reference §g.5); tabs, and the tab at the end of REPORT, included.
 
-// Start is the line before an invocation's output.
-func Start(request, version string) string {
-	return fmt.Sprintf("START RequestId: %s Version: %s", request, version)
+// Text writes them as lines.
+type Text struct{}
+
+// Start implements Format: the line before an invocation's output.
+func (Text) Start(_ time.Time, request, version string) string {
+	return "START RequestId: " + request + " Version: " + version
 }
 
-// End is the line after it.
-func End(request string) string { return "END RequestId: " + request }
+// End implements Format: the line after it.
+func (Text) End(request string) string { return "END RequestId: " + request }
 
-// Timeout is the line of an invocation that ran out of time; it happened at now.
-func Timeout(now time.Time, request string, timeout time.Duration) string {
+// RuntimeDone implements Format: text has no such line.
+func (Text) RuntimeDone(time.Time, Report) string { return "" }
+
+// Timeout implements Format: an invocation ran out of time at now.
+func (Text) Timeout(now time.Time, request string, timeout time.Duration) string {
 	return fmt.Sprintf("%s %s Task timed out after %.2f seconds\n", Stamp(now), request, timeout.Seconds())
 }
 
-// Exit is the pair of lines of a runtime that ended during an invocation.
-func Exit(request, reason, errorType string) string {
+// Exit implements Format: the pair of lines of a runtime that ended during an invocation.
+func (Text) Exit(request, reason, errorType string) string {
 	return fmt.Sprintf("RequestId: %s Error: %s\n%s", request, reason, errorType)
 }
 
@@ -39,12 +45,14 @@ type Report struct {
 	MemoryMB  int
 	UsedMB    int
 	Init      time.Duration // 0: not the first invocation
+	Produced  int           // bytes of the answer
 	Status    string        // "" for success, else "timeout" or "error"
 	ErrorType string
 	Phases    string // ours, after AWS's fields
 }
 
-func (r Report) String() string {
+// Report implements Format.
+func (Text) Report(_ time.Time, r Report) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "REPORT RequestId: %s\tDuration: %s ms\tBilled Duration: %d ms\tMemory Size: %d MB\tMax Memory Used: %d MB\t",
 		r.Request, millis(r.Duration, 2), r.BilledMs, r.MemoryMB, r.UsedMB)
@@ -81,23 +89,34 @@ func Phases(parts ...Phase) string {
 	return strings.Join(texts, ", ")
 }
 
-// InitStart is the first line of an environment. Klambda's runtimes have no AWS version; the image is the version.
-func InitStart(runtime, region string) string {
-	if runtime == "" {
+// InitStart implements Format: the first line of an environment.
+func (Text) InitStart(_ time.Time, e Environment) string {
+	if e.Runtime == "" {
 		return "INIT_START "
 	}
-	name := strings.TrimRight(runtime, "0123456789.x")
-	version := strings.TrimPrefix(runtime, name)
-	sum := sha256.Sum256([]byte("klambda " + runtime))
-	return fmt.Sprintf("INIT_START Runtime Version: %s:%s.klambda\tRuntime Version ARN: arn:aws:lambda:%s::runtime:%s",
-		name, version, region, hex.EncodeToString(sum[:]))
+	version, arn := runtimeVersion(e.Runtime, e.Region)
+	return "INIT_START Runtime Version: " + version + "\tRuntime Version ARN: " + arn
 }
 
-// InitReport is the line of a start that failed; phase is "init" or "invoke", status "error" or "timeout".
-func InitReport(took time.Duration, phase, status, errorType string) string {
-	text := fmt.Sprintf("INIT_REPORT Init Duration: %s ms\tPhase: %s\tStatus: %s", millis(took, 2), phase, status)
-	if errorType != "" {
-		text += "\tError Type: " + errorType
+// runtimeVersion stands for AWS's: Klambda's runtimes have none, their image is it.
+func runtimeVersion(runtime, region string) (version, arn string) {
+	name := strings.TrimRight(runtime, "0123456789.x")
+	sum := sha256.Sum256([]byte("klambda " + runtime))
+	return name + ":" + strings.TrimPrefix(runtime, name) + ".klambda",
+		"arn:aws:lambda:" + region + "::runtime:" + hex.EncodeToString(sum[:])
+}
+
+// InitReport is a start that failed; Phase is "init" or "invoke", Status "error" or "timeout".
+type InitReport struct {
+	Took                     time.Duration
+	Phase, Status, ErrorType string
+}
+
+// InitReport implements Format.
+func (Text) InitReport(_ time.Time, r InitReport) string {
+	text := fmt.Sprintf("INIT_REPORT Init Duration: %s ms\tPhase: %s\tStatus: %s", millis(r.Took, 2), r.Phase, r.Status)
+	if r.ErrorType != "" {
+		text += "\tError Type: " + r.ErrorType
 	}
 	return text
 }

@@ -145,30 +145,66 @@ func TestThePipeIsEmptyAfterSync(t *testing.T) {
 func TestTexts(t *testing.T) {
 	now := time.Date(2024, 5, 6, 10, 0, 3, 123456789, time.UTC)
 	for got, want := range map[string]string{
-		Start("r", "$LATEST"):            "START RequestId: r Version: $LATEST",
-		End("r"):                         "END RequestId: r",
-		Timeout(now, "r", 3*time.Second): "2024-05-06T10:00:03.123Z r Task timed out after 3.00 seconds\n",
-		Exit("r", "Runtime exited with error: exit status 1", "Runtime.ExitError"): "RequestId: r Error: Runtime exited " +
+		Text{}.Start(now, "r", "$LATEST"):       "START RequestId: r Version: $LATEST",
+		Text{}.End("r"):                         "END RequestId: r",
+		Text{}.Timeout(now, "r", 3*time.Second): "2024-05-06T10:00:03.123Z r Task timed out after 3.00 seconds\n",
+		Text{}.Exit("r", "Runtime exited with error: exit status 1", "Runtime.ExitError"): "RequestId: r Error: Runtime exited " +
 			"with error: exit status 1\nRuntime.ExitError",
-		Report{
+		text(Report{
 			Request: "r", Duration: 12345 * time.Microsecond, BilledMs: 13, MemoryMB: 128, UsedMB: 35,
 			Init: 102020 * time.Microsecond,
-		}.String(): "REPORT RequestId: r\tDuration: 12.35 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\t" +
+		}): "REPORT RequestId: r\tDuration: 12.35 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\t" +
 			"Max Memory Used: 35 MB\tInit Duration: 102.02 ms\t",
-		Report{
+		text(Report{
 			Request: "r", Duration: 3 * time.Second, BilledMs: 3000, MemoryMB: 128, UsedMB: 35, Status: "timeout",
-		}.String(): "REPORT RequestId: r\tDuration: 3000.00 ms\tBilled Duration: 3000 ms\tMemory Size: 128 MB\t" +
+		}): "REPORT RequestId: r\tDuration: 3000.00 ms\tBilled Duration: 3000 ms\tMemory Size: 128 MB\t" +
 			"Max Memory Used: 35 MB\tStatus: timeout",
-		Report{
+		text(Report{
 			Request: "r", BilledMs: 0, MemoryMB: 128, Status: "error", ErrorType: "Runtime.ExitError",
 			Phases: Phases(Phase{"dial", 2140 * time.Microsecond}, Phase{"fetch", 0}),
-		}.String(): "REPORT RequestId: r\tDuration: 0.00 ms\tBilled Duration: 0 ms\tMemory Size: 128 MB\t" +
+		}): "REPORT RequestId: r\tDuration: 0.00 ms\tBilled Duration: 0 ms\tMemory Size: 128 MB\t" +
 			"Max Memory Used: 0 MB\tStatus: error\tError Type: Runtime.ExitError\tPhases: dial 2.1 ms, fetch 0.0 ms\t",
-		InitReport(10003210*time.Microsecond, "init", "timeout", ""): "INIT_REPORT Init Duration: 10003.21 ms\t" +
+		Text{}.InitReport(now, InitReport{Took: 10003210 * time.Microsecond, Phase: "init", Status: "timeout"}): "INIT_REPORT Init Duration: 10003.21 ms\t" +
 			"Phase: init\tStatus: timeout",
 	} {
 		if got != want {
 			t.Errorf("\n got %q\nwant %q", got, want)
+		}
+	}
+}
+
+func text(r Report) string { return Text{}.Report(time.Time{}, r) }
+
+func TestObjects(t *testing.T) {
+	now := time.Date(2024, 5, 6, 10, 0, 3, 123456789, time.UTC)
+	report := Report{
+		Request: "r", Duration: 1500 * time.Microsecond, BilledMs: 2, MemoryMB: 128, UsedMB: 35, Init: time.Second, Produced: 3,
+	}
+	broken := Report{Request: "r", Status: "timeout", ErrorType: "Sandbox.Timedout"}
+	debug, info, warn := FormatFor("JSON", "DEBUG"), FormatFor("JSON", ""), FormatFor("JSON", "WARN")
+	const at = `{"time":"2024-05-06T10:00:03.123Z","type":"platform.`
+	for got, want := range map[string]string{
+		debug.Start(now, "r", "7"): at + `start","record":{"requestId":"r","version":"7"}}`,
+		debug.RuntimeDone(now, report): at + `runtimeDone","record":{"metrics":{"durationMs":1.5,"producedBytes":3},` +
+			`"requestId":"r","status":"success"}}`,
+		info.Report(now, report): at + `report","record":{"metrics":{"billedDurationMs":2,"durationMs":1.5,` +
+			`"initDurationMs":1000,"maxMemoryUsedMB":35,"memorySizeMB":128},"requestId":"r","status":"success"}}`,
+		warn.RuntimeDone(now, broken): at + `runtimeDone","record":{"errorType":"Sandbox.Timedout",` +
+			`"metrics":{"durationMs":0,"producedBytes":0},"requestId":"r","status":"timeout"}}`,
+		warn.InitReport(now, InitReport{Took: time.Second, Phase: "init", Status: "error", ErrorType: "Runtime.ExitError"}): at +
+			`initReport","record":{"errorType":"Runtime.ExitError","metrics":{"durationMs":1000},"phase":"init","status":"error"}}`,
+	} {
+		if got != want {
+			t.Errorf("\n got %s\nwant %s", got, want)
+		}
+	}
+	for _, silent := range []string{
+		info.Start(now, "r", "7"), info.RuntimeDone(now, report), warn.Report(now, report), debug.End("r"),
+		debug.Exit("r", "x", "y"), debug.Timeout(now, "r", time.Second), warn.InitStart(now, Environment{Runtime: "python3.13"}),
+		Text{}.RuntimeDone(now, report),
+	} {
+		if silent != "" {
+			t.Error(silent)
 		}
 	}
 }

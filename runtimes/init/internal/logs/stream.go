@@ -46,8 +46,11 @@ func (s *Stream) Output(data []byte) {
 	}
 }
 
-// Line adds a line of the platform's own; an unfinished line of the function is ended first.
+// Line adds a line of the platform's own, unless it is empty; an unfinished line of the function is ended first.
 func (s *Stream) Line(text string) {
+	if text == "" {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finishPartial()

@@ -13,6 +13,8 @@ const (
 	// killPasses bounds how often the tree is looked through while it dies; forks may race with the killing.
 	killPasses = 200
 	killPause  = time.Millisecond
+	// killEverything is the pass from which the tree is taken for a fork bomb.
+	killEverything = 20
 	// stopPasses bounds the same for stopping: a fork bomb must not keep init busy.
 	stopPasses = 4
 )
@@ -21,10 +23,13 @@ const (
 func (k *Keeper) KillTree() {
 	k.signals.Lock()
 	defer k.signals.Unlock()
-	for range killPasses {
+	for pass := range killPasses {
 		alive := k.census.descendants(k.self, true)
 		if len(alive) == 0 {
 			break
+		}
+		if pass >= killEverything && k.self == 1 {
+			_ = syscall.Kill(-1, syscall.SIGKILL) // at once, all of the pid namespace but init: no fork escapes it
 		}
 		for _, pid := range alive {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
