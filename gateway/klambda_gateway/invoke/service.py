@@ -99,6 +99,7 @@ class InvokeService:
         admission: Admission,
         watching: Watching | None = None,
         wait_limit: float = WAIT_LIMIT_S,
+        fate_patience: float = FATE_PATIENCE_S,
         prefix: Callable[[], str] = lambda: secrets.token_hex(6),
     ) -> None:
         self._finder = finder
@@ -107,6 +108,7 @@ class InvokeService:
         self._admission = admission
         self._watching: Watching = watching or Unmeasured()
         self._wait_limit = wait_limit
+        self._fate_patience = fate_patience
         self._calls: dict[str, Call] = {}
         self._bodies = 0
         first = prefix()
@@ -243,7 +245,7 @@ class InvokeService:
         raise errors.service("The execution environment was lost while it ran the request.")
 
     async def _killed_for_memory(self, record: Record) -> bool:
-        deadline = self._now() + FATE_PATIENCE_S
+        deadline = self._now() + self._fate_patience
         while record.pod is None or record.pod.terminated is None:
             if self._now() >= deadline or record.pod_gone:
                 return False

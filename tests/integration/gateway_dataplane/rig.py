@@ -173,6 +173,7 @@ class Gateway:
             sender=self.server,
             admission=self.admission,
             wait_limit=wait_limit,
+            fate_patience=0.2,
         )
         self._ids = itertools.count(1)
 

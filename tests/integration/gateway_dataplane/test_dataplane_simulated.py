@@ -10,7 +10,7 @@ import random
 import pytest
 
 from klambda_core.errors import LambdaError
-from tests.integration.gateway_dataplane.rig import ARN, CODE, running, until
+from tests.integration.gateway_dataplane.rig import ARN, CODE, Gateway, World, running, until
 from tests.integration.gateway_dataplane.simulator import KEY, Simulated
 
 
@@ -374,3 +374,48 @@ async def test_who_cannot_prove_itself_is_turned_away() -> None:
         pod = dataclasses.replace(world.pods[uid], addresses=("10.9.9.9",))
         world.show(pod)
         await until(lambda: not world.gateways[0].server.linked())
+
+
+async def test_with_random_cuts_every_request_runs_at_most_once() -> None:
+    """Connections of instances break at random; who gets an answer ran once, nobody ran twice."""
+    chance = random.Random(7)
+    ran: dict[bytes, int] = {}
+
+    async def count(event: bytes) -> bytes:
+        ran[event] = ran.get(event, 0) + 1
+        await asyncio.sleep(chance.random() * 0.003)
+        return event
+
+    async def client(gateway: Gateway, number: int) -> tuple[int, int]:
+        answered = failed = 0
+        for turn in range(60):
+            event = f"{number * 1000 + turn}".encode()
+            try:
+                assert (await gateway.invoke(event)).payload == event
+                answered += 1
+            except LambdaError as error:
+                failed += error.status == 500
+        return answered, failed
+
+    async def saboteur(world: World) -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            live = [each for each in world.instances.values() if each.wires]
+            if live:
+                victim = chance.choice(live)
+                victim.cut()
+                for gateway in world.gateways:
+                    await victim.dial(gateway.server.port)
+
+    async with running(2) as world:
+        world.handler = count
+        sabotage = asyncio.create_task(saboteur(world))
+        clients = [client(world.gateways[n % 2], n) for n in range(6)]
+        results = await asyncio.gather(*clients)
+        sabotage.cancel()
+        await asyncio.gather(sabotage, return_exceptions=True)
+        assert sum(answered for answered, _ in results) > 100
+        assert sum(failed for _, failed in results) > 0, "the sabotage was felt"
+        assert max(ran.values()) == 1
+        assert sum(each.overlaps for each in world.instances.values()) == 0
+        await until(lambda: all(each.admission.running() == 0 for each in world.gateways))

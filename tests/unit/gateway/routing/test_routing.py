@@ -65,6 +65,8 @@ def target(made: RoutingTable, qualifier: str | None = None, draw: float = 0.0) 
     return resolve(made.get("default", "area"), qualifier, draw)
 
 
+TRACKED = {"versions": [{"version": "2", "weight": 1}]}
+GONE: dict[str, Any] = {"ownerReferences": [{"kind": "Function", "uid": "gone"}]}
 BOTH = (version(1), version(2), function())
 
 
@@ -77,7 +79,7 @@ BOTH = (version(1), version(2), function())
         ((*BOTH, alias(functionVersion="1")), "live", 0.99, ("1", "area-v1-1", 11)),
         ((*BOTH, alias(functionVersion="$LATEST")), "live", 0.5, ("$LATEST", "area-latest-1", 3)),
         (
-            (*BOTH, alias(track="LatestPublished", status={"versions": [{"version": "2", "weight": 1}]})),
+            (*BOTH, alias(track="LatestPublished", status=TRACKED)),
             "live",
             0.5,
             ("2", "area-v2-1", 12),
@@ -90,7 +92,7 @@ BOTH = (version(1), version(2), function())
         ((function(status={}),), None, 0.0, "pending"),
         ((function(status={"failed": {"reasonCode": "InvalidRuntime"}}),), None, 0.0, "failed"),
         ((function(metadata={"deletionTimestamp": "t"}),), None, 0.0, "unknown"),
-        ((function(), version(1, ownerReferences=[{"kind": "Function", "uid": "gone"}])), "1", 0.0, "unknown"),
+        ((function(), version(1, **GONE)), "1", 0.0, "unknown"),
         (
             (function(), version(1, ownerReferences=[{"kind": "Function", "uid": "uid-area"}])),
             "1",
@@ -178,7 +180,9 @@ def test_the_table_depends_on_what_is_there_not_on_how_it_came(
     """Following additions and deletions ends where starting fresh from what is left does."""
     makers: dict[str, Any] = {
         "f": function_facts(function()),
-        "f2": function_facts(function("other", functionName="area", metadata={"creationTimestamp": "1"})),
+        "f2": function_facts(
+            function("other", functionName="area", metadata={"creationTimestamp": "1"})
+        ),
         "v1": version_facts(version(1)),
         "v2": version_facts(version(2, name="other")),
         "a": alias_facts(alias(functionVersion="1")),

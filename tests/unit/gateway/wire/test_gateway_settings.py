@@ -1,0 +1,60 @@
+"""The gateway's environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from klambda_gateway.settings import Settings, SettingsError, from_environment
+
+CHART = {
+    "KLAMBDA_NAMESPACE": "klambda",
+    "KLAMBDA_POD_NAME": "gateway-0",
+    "KLAMBDA_POD_IP": "10.0.0.7",
+    "KLAMBDA_REGION": "eu-central-1",
+    "KLAMBDA_CLUSTER_DOMAIN": "example.internal",
+    "KLAMBDA_ACCOUNTS": '{"default": "123456789012"}',
+    "KLAMBDA_STORE_URL": "http://store:8090",
+    "KLAMBDA_PUBLIC_URL": "https://lambda.example.com/",
+    "KLAMBDA_IDLE_SECONDS": "30",
+    "KLAMBDA_WATCH_NAMESPACES": "a, b,",
+    "KLAMBDA_RUNTIMES": '{"python3.13": {"image": "x"}}',
+    "KLAMBDA_RUNTIME_SUBSTITUTIONS": '{"python3.12": "python3.13"}',
+}
+
+
+def test_what_the_chart_says_is_read() -> None:
+    settings = from_environment(CHART)
+    assert settings.accounts == {"default": "123456789012"}
+    assert settings.watch_namespaces == ("a", "b")
+    assert settings.default_account == "a"
+    assert settings.runtimes == ("python3.12", "python3.13")
+    assert settings.idle_seconds == 30
+    assert settings.public_url == "https://lambda.example.com"
+    assert settings.endpoints == {
+        "AWS_ENDPOINT_URL_LAMBDA": "http://klambda-gateway.klambda.svc.example.internal:8080"
+    }
+
+
+def test_only_the_namespace_is_needed() -> None:
+    settings = from_environment({"KLAMBDA_NAMESPACE": "klambda"})
+    assert settings.store_url == "http://klambda-store.klambda.svc.cluster.local.:8090"
+    assert settings.default_account == "default"
+    assert settings == Settings(namespace="klambda", store_url=settings.store_url)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KLAMBDA_NAMESPACE", ""),
+        ("KLAMBDA_HTTP_PORT", "http"),
+        ("KLAMBDA_HTTP_PORT", "70000"),
+        ("KLAMBDA_IDLE_SECONDS", "soon"),
+        ("KLAMBDA_IDLE_SECONDS", "-1"),
+        ("KLAMBDA_IDLE_SECONDS", "nan"),
+        ("KLAMBDA_ACCOUNTS", "{"),
+        ("KLAMBDA_RUNTIMES", "[]"),
+    ],
+)
+def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        from_environment(CHART | {name: value})
