@@ -117,10 +117,10 @@ def _runtimes(environ: Mapping[str, str]) -> Runtimes:
         if not isinstance(row, dict) or not isinstance(row.get("image"), str):
             raise SettingsError(f"KLAMBDA_RUNTIMES: {name} needs a member image")
         images[name] = Runtime(image=row["image"], bootstrap=row.get("bootstrap") or None)
-    substitutes = _strings(environ, "KLAMBDA_RUNTIME_SUBSTITUTES")
+    substitutes = _strings(environ, "KLAMBDA_RUNTIME_SUBSTITUTIONS")
     for old, new in substitutes.items():
         if new not in images:
-            raise SettingsError(f"KLAMBDA_RUNTIME_SUBSTITUTES: {old} → {new} has no image")
+            raise SettingsError(f"KLAMBDA_RUNTIME_SUBSTITUTIONS: {old} → {new} has no image")
     return Runtimes(images=images, substitutes=substitutes)
 
 

@@ -78,6 +78,11 @@ capabilities: {drop: [ALL]}
 
 {{/* What operator and gateway must agree on. */}}
 {{- define "klambda.env.shared" -}}
+{{- range $old, $new := .Values.runtimeSubstitutions }}
+{{- if not (hasKey $.Values.runtimes $new) }}
+{{- fail (printf "runtimeSubstitutions.%s: %s is not in runtimes" $old $new) }}
+{{- end }}
+{{- end }}
 {{ include "klambda.env" . }}
 - name: KLAMBDA_POD_NAME
   valueFrom: {fieldRef: {fieldPath: metadata.name}}

@@ -25,32 +25,25 @@
 - apiGroups: [klambda.io]
   resources: [functions]
   verbs: [get, list, watch]
+# To add a missing owner reference to what a user made, and to clear what a vanished function left.
 - apiGroups: [klambda.io]
-  resources: [versions]
-  verbs: [get, list, watch, create, patch]
-# To add a missing owner reference to an alias that a user made.
-- apiGroups: [klambda.io]
-  resources: [aliases]
-  verbs: [get, list, watch, patch]
+  resources: [versions, aliases]
+  verbs: [get, list, watch, patch, delete]
 - apiGroups: [klambda.io]
   resources: [functions/status, versions/status, aliases/status]
-  verbs: [get, patch]
+  verbs: [patch]
 - apiGroups: [klambda.io]
   resources: [functions/finalizers, versions/finalizers]
   verbs: [update]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
-# Once per Deployment, when it is born: to hand the field `replicas` over to the gateway.
-- apiGroups: [apps]
-  resources: [deployments/scale]
-  verbs: [get, patch]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}
 
-{{/* Only readable cluster-wide; with scope.namespaces a Role allows to get the one namespace. */}}
+{{/* For the annotation klambda.io/account-id, which with scope.namespaces nobody reads: accounts. */}}
 {{- define "klambda.rules.namespaces" -}}
 - apiGroups: [""]
   resources: [namespaces]
@@ -65,7 +58,7 @@
   verbs: [get, list, watch, create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, create, patch]
 # The other gateways.
 - apiGroups: [""]
   resources: [pods]
