@@ -22,6 +22,7 @@ HEADER_LIMIT: Final = 512 << 10
 PIECE: Final = 64 << 10
 """Bulk bytes travel in pieces of at most this."""
 
+_JSON = json.JSONEncoder(separators=(",", ":")).encode
 _LENGTH = struct.Struct(">I")
 _REST = struct.Struct(">BI")
 _PREFIX = struct.Struct(">IBI")
@@ -109,7 +110,7 @@ _TYPES: Final = {int(value): value for value in FrameType}
 
 def encode(kind: FrameType, header: Mapping[str, Any] | None = None, body: bytes = b"") -> bytes:
     """Return one frame as bytes. Raises ProtocolError when it is over the limits."""
-    text = json.dumps(header, separators=(",", ":")).encode() if header else b""
+    text = _JSON(header).encode() if header else b""
     length = _REST.size + len(text) + len(body)
     if len(text) > HEADER_LIMIT or length > FRAME_LIMIT:
         raise ProtocolError(f"frame {kind.name} of {length} bytes is over the limit")

@@ -42,6 +42,8 @@ RUN_SLACK_S: Final = 20.0
 """Beyond what a run may take, an instance that says nothing is given up (contract §1)."""
 BODIES_LIMIT: Final = 64 << 20
 """Bytes of events in flight in one gateway (design/data-plane.md, "Hot path")."""
+INVALID_ZIP: Final = "InvalidZipFile"
+"""init's word for code that is no zip (frame ``failed``); AWS has an exception of its own."""
 FATE_PATIENCE_S: Final = 2.0
 FATE_STEP_S: Final = 0.1
 """The kubelet tells about a second later that a container was killed for its memory."""
@@ -304,6 +306,8 @@ def _answer(answer: Answer, target: Target) -> InvokeAnswer:
 
 
 def _cannot_start(error: StartsFail) -> errors.LambdaError:
+    if error.reason == INVALID_ZIP:
+        return errors.LambdaError(errors.INVALID_ZIP_FILE, error.message)
     return errors.unavailable(
         f"The function's execution environments cannot start: {error.reason}: {error.message}"
     )

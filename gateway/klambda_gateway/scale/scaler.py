@@ -19,8 +19,7 @@ from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.record import Record, Slot
 from klambda_gateway.instances.registry import InstancePool, Registry
 from klambda_gateway.scale.decide import Idle, Spec, State, Targets, Window, decide
-from klambda_gateway.scale.demand import Demand
-from klambda_gateway.scale.starter import DeploymentStarter
+from klambda_gateway.scale.demand import Demand, Replicas
 from klambda_kube.errors import Conflict, KubeError, NotFound
 from klambda_obs import logs
 
@@ -63,7 +62,7 @@ class Scaler:
         registry: Registry,
         server: Drains,
         demand: Demand,
-        starter: DeploymentStarter,
+        starter: Replicas,
         *,
         spec: Callable[[DeploymentKey], Spec],
         wanted: Callable[[], Iterable[DeploymentKey]],

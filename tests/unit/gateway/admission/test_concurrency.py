@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from klambda_core.errors import REASON_ACCOUNT, REASON_RESERVED, LambdaError
@@ -82,6 +82,7 @@ async def test_that_wait_is_short() -> None:
     assert 0.05 < asyncio.get_running_loop().time() - began < 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["enter", "open", "close", "finish"]), max_size=60))
 def test_every_permit_is_given_back_exactly_once(steps: list[str]) -> None:
     async def play() -> None:

@@ -1,0 +1,188 @@
+"""Letting go with simulated instances: drained, confirmed, cheap to delete, then fewer replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from klambda_core.kinds import Kind
+from klambda_gateway.instances.pods import DeploymentKey
+from klambda_gateway.scale.decide import Spec
+from klambda_gateway.scale.scaler import CHEAP, DELETION_COST, Scaler
+from tests.integration.gateway_dataplane.rig import World, running, until
+
+
+class Pods:
+    """The pods' part of the Kubernetes API, and a ReplicaSet that follows replicas."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.cheap: list[str] = []
+        self.deleted: list[str] = []
+
+    async def merge_patch(
+        self, _: Kind, __: str, name: str, patch: Mapping[str, Any], *, field_manager: str
+    ) -> dict[str, Any]:
+        assert field_manager == "klambda-gateway"
+        assert patch["metadata"]["annotations"] == {DELETION_COST: CHEAP}
+        self.cheap.append(name)
+        return {}
+
+    async def delete(self, _: Kind, __: str, name: str, *, uid: str) -> None:
+        assert self.world.pods[uid].name == name
+        self.deleted.append(name)
+
+
+def scaler(
+    world: World, *, idle_seconds: float = 0.0, superseded: bool = False
+) -> tuple[Scaler, Pods]:
+    gateway, pods = world.gateways[0], Pods(world)
+    made = Scaler(
+        pods,
+        gateway.registry,
+        gateway.server,
+        gateway.demand,
+        world,
+        spec=lambda _: Spec(idle_seconds=idle_seconds, superseded=superseded),
+        wanted=lambda: [key for key, each in world.deployments.items() if each.replicas],
+        leads=lambda: True,
+    )
+    return made, pods
+
+
+def ready(world: World) -> None:
+    for pod in list(world.pods.values()):
+        world.show(dataclasses.replace(pod, ready=True))
+
+
+def key(world: World) -> DeploymentKey:
+    return next(iter(world.deployments))
+
+
+async def test_an_idle_instance_goes_in_three_steps() -> None:
+    async with running() as world:
+        made, pods = scaler(world)
+        await world.gateways[0].invoke()
+        instance = world.only()
+        await until(lambda: instance.state == "idle")
+        await made.tick()
+        await until(lambda: instance.state == "drained")
+        assert world.replicas(key(world)) == 1, "asked, not yet confirmed here"
+        await until(lambda: world.gateways[0].registry.records[instance.uid].drained)
+        await made.tick()
+        assert pods.cheap == [instance.pod]
+        assert world.replicas(key(world)) == 0
+        assert (await world.gateways[0].invoke(b"2")).payload == b"2", "and starts again"
+
+
+async def test_what_is_not_ready_yet_holds_the_others_back() -> None:
+    """A ReplicaSet would kill the freshest, which may be busy, and not the drained one."""
+    gate = asyncio.Event()
+
+    async def gated(event: bytes) -> bytes:
+        await gate.wait()
+        return event
+
+    async with running() as world:
+        made, _ = scaler(world)
+        gateway = world.gateways[0]
+        await gateway.invoke()
+        first = world.only()
+        await until(lambda: first.state == "idle")
+        await made.tick()
+        await until(lambda: gateway.registry.records[first.uid].drained)
+        world.handler = gated
+        request = asyncio.create_task(gateway.invoke(b"2"))
+        await until(lambda: len(world.instances) == 2)
+        second = next(each for each in world.instances.values() if each is not first)
+        await until(lambda: second.runs)
+        await made.tick()
+        assert world.replicas(key(world)) == 2
+        ready(world)
+        await made.tick()
+        assert world.replicas(key(world)) == 1
+        gate.set()
+        assert (await request).payload == b"2"
+
+
+async def test_a_run_that_meets_the_drain_wins() -> None:
+    async with running() as world:
+        made, _ = scaler(world)
+        gateway = world.gateways[0]
+        await gateway.invoke()
+        ready(world)
+        instance = world.only()
+        await until(lambda: instance.state == "idle")
+        instance.state = "busy"  # another gateway's request, its state frame still on the way
+        await made.tick()
+        assert not gateway.registry.records[instance.uid].free
+        await asyncio.sleep(0.02)
+        for wire in instance.wires:
+            instance._state(wire)
+        instance._become("idle")
+        await until(lambda: gateway.registry.records[instance.uid].free)
+        assert world.replicas(key(world)) == 1
+
+
+async def test_a_superseded_revision_goes_at_once_and_a_served_one_stays() -> None:
+    async with running() as world:
+        gateway = world.gateways[0]
+        await gateway.invoke()
+        ready(world)
+        await until(lambda: world.only().state == "idle")
+        patient, _ = scaler(world, idle_seconds=60)
+        await patient.tick()
+        assert world.only().state == "idle"
+        old, pods = scaler(world, idle_seconds=60, superseded=True)
+        await old.tick()
+        await until(lambda: gateway.registry.records[world.only().uid].drained)
+        await old.tick()
+        assert world.replicas(key(world)) == 0
+        assert pods.cheap == [world.only().pod]
+
+
+async def test_restarted_pods_are_released_and_dead_ones_deleted() -> None:
+    async with running() as world:
+        made, pods = scaler(world, idle_seconds=60)
+        gateway = world.gateways[0]
+        await gateway.invoke()
+        await until(lambda: world.only().state == "idle")
+        pod = world.pods[world.only().uid]
+        world.show(dataclasses.replace(pod, ready=True, restarts=1))
+        await made.tick()
+        assert pods.cheap == [pod.name]
+        assert world.replicas(key(world)) == 0
+        world.show(dataclasses.replace(pod, ended=True))
+        await made.tick()
+        assert pods.deleted == [pod.name]
+
+
+async def test_a_failed_assignment_is_told_and_its_instance_released() -> None:
+    async with running() as world:
+        made, pods = scaler(world, idle_seconds=60)
+        gateway = world.gateways[0]
+        await gateway.invoke()
+        await until(lambda: world.only().state == "idle")
+        ready(world)
+        gateway.registry.records[world.only().uid].failed()
+        gateway.registry.touch(gateway.registry.records[world.only().uid])
+        await made.tick()
+        assert pods.cheap == [world.only().pod]
+        assert world.replicas(key(world)) == 0
+
+
+async def test_a_lone_tick_of_demand_asks_again_for_a_lost_start() -> None:
+    async with running() as world:
+        gateway = world.gateways[0]
+        gateway.demand.tick()
+        assert not gateway.demand.in_flight(key(world))
+        world.start_delay = 0.05
+        request = asyncio.create_task(gateway.invoke())
+        await until(lambda: world.starts)
+        await until(lambda: gateway.demand.in_flight(key(world)))
+        gateway.demand.tick()
+        assert world.starts == [1]
+        await request
+        await until(lambda: not gateway.demand.in_flight(key(world)))
