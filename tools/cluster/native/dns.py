@@ -1,7 +1,9 @@
-"""Name service of the native cluster: CoreDNS as a process of the node behind 10.96.0.10.
+"""Name service of the native cluster: CoreDNS as a process of the node.
 
-The Service has no selector; its one endpoint is the node's address. Names outside the cluster are
-asked of the machine's own name servers when the node may reach them, else refused at once.
+Pods ask the node's address itself: no rule of kube-proxy and no address translation lies between
+a starting instance and the name of its gateways. The Service at 10.96.0.10, whose one endpoint
+that is, is there for those who expect it. Names outside the cluster are asked of the machine's
+own name servers when the node may reach them, else refused at once.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from tools.cluster.native import addresses
 from tools.cluster.pki import Identity
 
 COREDNS = Identity(user="klambda-coredns")
-PORT = 10053
+PORT = 53
 HEALTH_PORT = 10080
 READY_PORT = 10081
 TTL_SECONDS = 5

@@ -164,7 +164,7 @@ def kubelet_yaml(folders: NodeFolders) -> str:
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": f"/{cgroups.GROUP}",
             "enforceNodeAllocatable": ["none"],
-            "clusterDNS": [addresses.CLUSTER_DNS],
+            "clusterDNS": [addresses.NODE_ADDRESS],
             "clusterDomain": addresses.CLUSTER_DOMAIN,
             "resolvConf": str(folders.file("resolv.conf")),
             "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
