@@ -88,7 +88,7 @@ class Operator:
     async def _second_look(self, sweeper: Sweeper) -> None:
         """What vanished between the first list and the watches."""
         await self.ready.wait()
-        sweeper.enqueue(await sweeper.correct())
+        await sweeper.look_again()
 
     async def _loop(self) -> Loop:
         clock = asyncio.get_running_loop().time

@@ -21,7 +21,7 @@ from klambda_operator.observed import Observed
 from klambda_operator.sweep import WATCHED
 from klambda_operator.workqueue import WorkQueue
 
-LIST_CHUNK = 500
+LIST_CHUNK = 200
 REQUEST_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
 EXIT_TIMEOUT_S = 25.0

@@ -8,7 +8,7 @@ Not here: any decision, any I/O.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,21 +71,10 @@ class Observed:
         self._store(key, old, None)
         return self._affected(old, None)
 
-    def replace(
-        self,
-        kind: Kind,
-        bodies: Iterable[Mapping[str, Any]],
-        version: str,
-        *,
-        namespace: str | None = None,
+    def prune(
+        self, kind: Kind, listed: Set[Key], version: str, *, namespace: str | None = None
     ) -> set[Key]:
-        """A complete list taken at `version`: what is not in it is gone, unless it is younger."""
-        concerned: set[Key] = set()
-        listed = set()
-        for body in bodies:
-            metadata = body["metadata"]
-            listed.add(Key(kind.plural, metadata.get("namespace", ""), metadata["name"]))
-            concerned |= self.put(kind, body)
+        """After a complete list taken at `version`: what was not in it is gone, unless younger."""
         at = int(version or 0)
         gone = [
             record
@@ -95,6 +84,7 @@ class Observed:
             and key not in listed
             and int(record.resource_version) <= at
         ]
+        concerned: set[Key] = set()
         for record in gone:
             concerned |= self.pop(kind, record.namespace, record.name, record.uid)
         return concerned

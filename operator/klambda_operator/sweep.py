@@ -6,13 +6,13 @@ to the low priority.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol
 
 from klambda_core import labels
 from klambda_core.kinds import ALIAS, DEPLOYMENT, FUNCTION, VERSION, Kind
 from klambda_kube.api import ListResult
-from klambda_kube.errors import KubeError
+from klambda_kube.errors import Gone, KubeError
 from klambda_obs.logs import Logger
 from klambda_operator.model import Key, Priority
 from klambda_operator.observed import Observed
@@ -20,14 +20,20 @@ from klambda_operator.workqueue import WorkQueue
 
 WATCHED: Sequence[Kind] = (FUNCTION, VERSION, ALIAS, DEPLOYMENT)
 JITTER = 0.2
+PAGE = 200
 
 
 class Lister(Protocol):
     """What sweeping needs of `klambda_kube.api.Api`."""
 
-    async def list(
-        self, kind: Kind, namespace: str | None = None, *, label_selector: str = ""
-    ) -> ListResult:
+    def pages(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        limit: int = PAGE,
+    ) -> AsyncIterator[ListResult]:
         """As `Api` has it."""
 
 
@@ -57,16 +63,39 @@ class Sweeper:
         for kind in WATCHED:
             selector = labels.SELECTOR if kind == DEPLOYMENT else ""
             for scope in self._scopes:
-                found = await self._api.list(kind, scope, label_selector=selector)
-                concerned |= self._observed.replace(
-                    kind, found.items, found.resource_version, namespace=scope
-                )
+                try:
+                    await self._list(kind, scope, selector, PAGE, concerned)
+                except Gone:
+                    # The snapshot behind the pages expired midway: once more, in one piece.
+                    await self._list(kind, scope, selector, 0, concerned)
         return concerned
+
+    async def _list(
+        self, kind: Kind, scope: str | None, selector: str, limit: int, concerned: set[Key]
+    ) -> None:
+        """Page by page, so that memory never holds a whole list; adds to `concerned`."""
+        listed: set[Key] = set()
+        version = ""
+        pages = self._api.pages(kind, scope, label_selector=selector, limit=limit)
+        async for page in pages:
+            version = page.resource_version
+            for body in page.items:
+                metadata = body["metadata"]
+                listed.add(Key(kind.plural, metadata.get("namespace", ""), metadata["name"]))
+                concerned |= self._observed.put(kind, body)
+        concerned |= self._observed.prune(kind, listed, version, namespace=scope)
 
     def enqueue(self, keys: Iterable[Key]) -> None:
         """Have keys looked at when there is time."""
         for key in sorted(keys):
             self._queue.add(key, Priority.LOW)
+
+    async def look_again(self) -> None:
+        """What changed between the first list and the watches; an error leaves it to `run`."""
+        try:
+            self.enqueue(await self.correct())
+        except KubeError as error:
+            self._log.warning("sweep-failed", error=error)
 
     async def run(self, every: float) -> None:
         """Sweep for ever; the first time after one interval."""

@@ -51,7 +51,11 @@ class Cluster:
     def watch(self) -> None:
         """Memory catches up."""
         for kind in WATCHED:
-            self.observed.replace(kind, self.api.all(kind), self.api.version)
+            bodies = self.api.all(kind)
+            for body in bodies:
+                self.observed.put(kind, body)
+            names = {Key(kind.plural, "default", body["metadata"]["name"]) for body in bodies}
+            self.observed.prune(kind, names, self.api.version)
 
     def keys(self) -> list[Key]:
         known = {Key(FUNCTION.plural, "default", "area")}

@@ -2,7 +2,7 @@
 # ruff: noqa: ARG002 - the signatures are those of the collaborators
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from klambda_core.conditions import Transition
 from klambda_core.crd.base import KubeObject
 from klambda_core.kinds import DEPLOYMENT, FUNCTION
 from klambda_kube.api import ListResult
-from klambda_kube.errors import ApiError, Throttled
+from klambda_kube.errors import ApiError, Gone, Throttled
 from klambda_obs.logs import Logger
 from klambda_obs.metrics import Metrics
 from klambda_operator.execute import Again, Executor
@@ -200,8 +200,17 @@ async def test_one_bug_does_not_stop_the_others(rig: Rig) -> None:
 
 async def test_a_sweep_finds_what_vanished(rig: Rig) -> None:
     class Lister:
-        async def list(self, kind: Any, namespace: Any = None, *, label_selector: str = "") -> Any:
-            return ListResult(items=rig.api.all(kind), resource_version=rig.api.version)
+        expired = True
+
+        async def pages(
+            self, kind: Any, namespace: Any = None, *, label_selector: str = "", limit: int = 0
+        ) -> AsyncIterator[ListResult]:
+            items = rig.api.all(kind)
+            yield ListResult(items=items[:1], resource_version=rig.api.version)
+            if limit and self.expired:
+                self.expired = False
+                raise Gone(410, "Expired", "too old")
+            yield ListResult(items=items[1:], resource_version=rig.api.version)
 
     sweeper = Sweeper(
         api=Lister(),
@@ -215,5 +224,6 @@ async def test_a_sweep_finds_what_vanished(rig: Rig) -> None:
     assert await sweeper.correct() == {KEY}
     rig.api.remove(FUNCTION, "area")
     assert await sweeper.correct() == {KEY}
-    sweeper.enqueue({KEY})
+    rig.api.put(FUNCTION, new_function())
+    await sweeper.look_again()
     assert rig.queue.depth() == 1

@@ -156,14 +156,15 @@ def test_a_list_removes_what_is_gone_but_not_what_is_younger(memory: Observed) -
     memory.put(FUNCTION, function("gone", version=3))
     memory.put(FUNCTION, function("young", version=9))
     memory.put(FUNCTION, function("kept", version=2))
-    concerned = memory.replace(FUNCTION, [function("kept", version=2)], "5")
+    kept = Key("functions", "default", "kept")
+    concerned = memory.prune(FUNCTION, {kept}, "5")
     assert concerned == {Key("functions", "default", "gone")}
     assert {key.name for key in sorted(memory.keys())} == {"kept", "young"}
 
 
 def test_a_list_of_one_namespace_leaves_the_others(memory: Observed) -> None:
     memory.put(FUNCTION, function())
-    assert memory.replace(FUNCTION, [], "99", namespace="other") == set()
+    assert memory.prune(FUNCTION, set(), "99", namespace="other") == set()
 
 
 def test_groups_forget_what_is_gone(memory: Observed) -> None:
