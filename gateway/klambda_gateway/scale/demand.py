@@ -21,7 +21,6 @@ from klambda_gateway.instances.record import COMPLETING_S
 from klambda_gateway.instances.registry import InstancePool, Registry
 from klambda_gateway.scale.starter import Starter
 from klambda_gateway.scale.starts import (
-    SCHEDULING_PATIENCE_S,
     Backoff,
     Failure,
     Starts,
@@ -30,6 +29,8 @@ from klambda_gateway.scale.starts import (
 from klambda_kube.errors import Forbidden, KubeError, NotFound
 from klambda_obs import logs
 
+CROWDED_PATIENCE_S: Final = 20.0
+"""While some instances serve, one of them may be free in a moment: so long it is waited for."""
 RETRY_S: Final = 0.2
 """After a write that Kubernetes did not take; its waiters' deadline bounds the repetition."""
 
@@ -92,8 +93,10 @@ class Demand:
 
     def works(self, key: DeploymentKey) -> None:
         """Note that an instance carried out its assignment."""
-        backoff = self._backoffs.pop(key, None)
-        if backoff is not None and backoff.clear():
+        pool = self._registry.pools.get(key)
+        if key not in self._backoffs or (pool is not None and self._judge(pool) is not None):
+            return  # this one works, others still cannot start
+        if self._backoffs.pop(key).clear():
             self._report(key, None)
 
     def fails(self, key: DeploymentKey, reason: str, message: str) -> None:
@@ -210,7 +213,7 @@ class Demand:
     def _dismiss(self, key: DeploymentKey, failure: Failure) -> None:
         """Tell those who wait; while instances serve, one of them may be free in a moment."""
         pool = self._registry.pools.get(key)
-        patience = SCHEDULING_PATIENCE_S if pool is not None and pool.serving() else 0.0
+        patience = CROWDED_PATIENCE_S if pool is not None and pool.serving() else 0.0
         reason = StartsFail(failure.reason, failure.message)
         self._send_away(key, reason, since=self._now() - patience)
 

@@ -20,6 +20,7 @@ from klambda_gateway.instances.record import Record, Slot
 from klambda_gateway.instances.registry import InstancePool, Registry
 from klambda_gateway.scale.decide import Idle, Spec, State, Targets, Window, decide
 from klambda_gateway.scale.demand import Demand, Replicas
+from klambda_gateway.scale.starts import SCHEDULING_PATIENCE_S, hopeless
 from klambda_kube.errors import Conflict, KubeError, NotFound
 from klambda_obs import logs
 
@@ -137,7 +138,7 @@ class Scaler:
             done=tuple(each.uid for each in pods if _done(each)),
             ended=tuple(each.uid for each in pool.records.values() if _ended(each)),
             absent=tuple(
-                Idle(uid=each.uid, since=self._first_seen.get(each.uid, float("inf")))
+                Idle(uid=each.uid, since=self._absent_since(each))
                 for each in pods
                 if each.boot is None
             ),
@@ -145,6 +146,14 @@ class Scaler:
             ready=all(each.pod is not None and each.pod.ready for each in serving),
             starting=self._demand.in_flight(pool.key),
         )
+
+    def _absent_since(self, record: Record) -> float:
+        """Since when a pod is waited for; one that cannot start is not worth waiting for."""
+        seen = self._first_seen.get(record.uid, float("inf"))
+        patient = seen + SCHEDULING_PATIENCE_S > asyncio.get_running_loop().time()
+        if record.pod is not None and hopeless(record.pod) and not patient:
+            return float("-inf")
+        return seen
 
     async def _lower(self, pool: InstancePool, window: Window, targets: Targets) -> None:
         key = pool.key

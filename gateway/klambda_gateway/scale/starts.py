@@ -106,6 +106,11 @@ class Backoff:
         return self.failure if now < self.until else None
 
 
+def hopeless(pod: PodFacts) -> bool:
+    """Tell whether a pod cannot start as things are: it may be given up when nobody waits."""
+    return pod.unschedulable or pod.waiting in _WAITING_HOPELESS
+
+
 def judge(
     pods: Iterable[tuple[PodFacts, float]], *, replica_failure: str | None, now: float
 ) -> Failure | None:

@@ -186,3 +186,29 @@ async def test_a_lone_tick_of_demand_asks_again_for_a_lost_start() -> None:
         assert world.starts == [1]
         await request
         await until(lambda: not gateway.demand.in_flight(key(world)))
+
+
+async def test_a_full_cluster_serves_with_what_it_has_and_gives_up_what_it_cannot_make() -> None:
+    async def brief(event: bytes) -> bytes:
+        await asyncio.sleep(0.005)
+        return event
+
+    async with running() as world:
+        made, _ = scaler(world, idle_seconds=60)
+        gateway = world.gateways[0]
+        world.handler = brief
+        await gateway.invoke()
+        ready(world)
+        world.broken = {"unschedulable": True, "message": "Insufficient cpu"}
+        gateway.demand._unschedulable = dict.fromkeys((f"uid-{n}" for n in range(2, 30)), 0.0)
+        answers = await asyncio.gather(*(gateway.invoke(str(n).encode()) for n in range(20)))
+        assert [each.payload for each in answers] == [str(n).encode() for n in range(20)]
+        assert len(world.instances) == 1
+        assert world.replicas(key(world)) > 1
+        await asyncio.sleep(0)
+        gateway.demand._starts.clear()  # as after their patience
+        await made.tick()
+        assert world.replicas(key(world)) > 1, "another gateway's requests may wait for them"
+        made._first_seen = dict.fromkeys(made._first_seen, 0.0)
+        await made.tick()
+        assert world.replicas(key(world)) == 1, "pods that found no node are given up"
