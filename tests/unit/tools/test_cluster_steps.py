@@ -209,11 +209,11 @@ def test_a_failed_check_hides_none_but_those_that_need_it() -> None:
         return verb not in {"lint", "up"}
 
     assert check.run(check.CHECKS, do, said.append) is False
-    assert done == ["lint", "type", "unit", "integration", "up"]
+    assert done == ["binaries", "lint", "type", "unit", "integration", "up"]
     assert said[-1] == "FAILED: lint, up, e2e"
 
 
 def test_when_all_pass_the_last_check_has_the_last_word() -> None:
     said: list[str] = []
     assert check.run(check.CHECKS, lambda _: True, said.append) is True
-    assert said[-1] == "[6/6] make e2e"
+    assert said[-1] == "[7/7] make e2e"

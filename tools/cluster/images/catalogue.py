@@ -24,7 +24,7 @@ def application(layout: Layout, steps: Steps, *, base: str) -> list[Context]:
             layout.repository,
             identifier,
             init=init.path(layout),
-            init_version=init.key()[: contexts.TAG_LENGTH],
+            init_version=init.version(),
             base=base,
         )
         for identifier in RUNTIMES
