@@ -25,8 +25,9 @@ from klambda_core.tickets import VALIDITY_S, ticket
 CONNECT_S = 5.0
 SILENCE_S = 30.0
 """How long the store may be silent within one exchange."""
-ATTEMPTS = 3
+ATTEMPTS = 5
 BACKOFF_S = 0.2
+"""Waits 0.2, 0.4, 0.8, 1.6 s: a store that restarts is back by then, or a client may try again."""
 CHUNK = 64 * 1024
 
 
@@ -163,4 +164,4 @@ async def _raise_for(response: aiohttp.ClientResponse) -> None:
 async def _pause(attempt: int, error: Exception) -> None:
     if attempt == ATTEMPTS:
         raise StoreError(0, f"{type(error).__name__} {error}") from error
-    await asyncio.sleep(BACKOFF_S * attempt)
+    await asyncio.sleep(BACKOFF_S * 2 ** (attempt - 1))

@@ -26,6 +26,8 @@ from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import BlobMissing, StoreError
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+DISCARDED_MAX = 4 * limits.CREATE_REQUEST_MAX
+"""A longer body is cut off."""
 
 
 def build_app(services: Services) -> FastAPI:
@@ -93,17 +95,23 @@ def _signable(request: Request) -> Signable:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, at most the largest that any operation takes."""
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > limits.CREATE_REQUEST_MAX:
-        raise _too_big(request)
+    """The body, at most the largest that any operation takes.
+
+    What is beyond is read and thrown away, within bounds: an answer in the middle of an upload
+    would reach most clients as a broken connection.
+    """
     pieces: list[bytes] = []
     size = 0
     async for piece in request.stream():
         size += len(piece)
         if size > limits.CREATE_REQUEST_MAX:
-            raise _too_big(request)
-        pieces.append(piece)
+            pieces.clear()
+            if size > DISCARDED_MAX:
+                break
+        else:
+            pieces.append(piece)
+    if size > limits.CREATE_REQUEST_MAX:
+        raise _too_big(request)
     return b"".join(pieces)
 
 

@@ -48,6 +48,9 @@ class Services:
     """Request ids and nonces: UUIDs."""
     concurrent_executions: int = CONCURRENT_EXECUTIONS
     """The account's limit."""
+    url_domain: str = "localhost:8080"
+    """Function URLs are ``<scheme>://<id>.lambda-url.<region>.<domain>/``."""
+    url_scheme: str = "http"
     runtimes: tuple[str, ...] = ()
     """The runtimes this installation can run; empty: all that AWS has not retired."""
 

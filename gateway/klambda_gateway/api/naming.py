@@ -8,6 +8,7 @@ for. Texts: aws-contract a.3. Not here: whether the function exists.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from klambda_core import errors
 from klambda_core.arn import FunctionTarget, Malformed, function_arn, is_version, parse_function
@@ -57,8 +58,12 @@ class Target:
         return f"{self.function_arn}:{qualifier}"
 
 
+@lru_cache(maxsize=4096)
 def target_of(text: str, qualifier: str | None, *, region: str, account: str) -> Target:
-    """Read a name. Raises ResourceNotFound (other region), AccessDenied (other account), 400."""
+    """Read a name. Raises ResourceNotFound (other region), AccessDenied (other account), 400.
+
+    Remembered, because every invocation asks.
+    """
     parsed = parse_function(text)
     if isinstance(parsed, Malformed):
         raise errors.invalid_parameter(f"Invalid function name: {text}")

@@ -19,6 +19,7 @@ from klambda_gateway.api import (
     policy,
     signing,
     tags,
+    urls,
     versions,
 )
 from klambda_gateway.api.call import Handler
@@ -42,6 +43,11 @@ HANDLERS: Mapping[str, Handler] = {
     "AddPermission": policy.add_permission,
     "RemovePermission": policy.remove_permission,
     "GetPolicy": policy.get_policy,
+    "CreateFunctionUrlConfig": urls.create_function_url_config,
+    "GetFunctionUrlConfig": urls.get_function_url_config,
+    "UpdateFunctionUrlConfig": urls.update_function_url_config,
+    "DeleteFunctionUrlConfig": urls.delete_function_url_config,
+    "ListFunctionUrlConfigs": urls.list_function_url_configs,
     "ListTags": tags.list_tags,
     "TagResource": tags.tag_resource,
     "UntagResource": tags.untag_resource,

@@ -35,24 +35,28 @@ class _Template:
 
 
 class Router:
-    """The table of the model's paths, by method and number of segments."""
+    """The table of the model's paths, by method, number of segments and first segment.
+
+    The first segment is a date in every template, never a parameter.
+    """
 
     def __init__(self, model: Model = MODEL) -> None:
-        self._table: dict[tuple[str, int], list[_Template]] = {}
+        self._table: dict[tuple[str, int, bytes], list[_Template]] = {}
         for operation in model.operations.values():
             segments = operation.path.split("/")[1:]
             template = _template(operation, segments)
-            self._table.setdefault((operation.method, len(segments)), []).append(template)
+            key = (operation.method, len(segments), segments[0].encode())
+            self._table.setdefault(key, []).append(template)
         for templates in self._table.values():
             # Literals before parameters, members of the query before none.
             templates.sort(key=lambda t: (-len(t.literals), -len(t.operation.query)))
 
     def match(self, method: str, path: bytes, query: Mapping[str, list[str]]) -> Route:
         """Find the operation. Raises 404 UnknownOperationException."""
-        segments = path.split(b"/")[1:]
+        segments = path.split(b"/")[1:] or [b""]
         if len(segments) > 1 and segments[-1] == b"":
             segments.pop()
-        for template in self._table.get((method, len(segments)), ()):
+        for template in self._table.get((method, len(segments), segments[0]), ()):
             operation = template.operation
             if all(segments[at] == text for at, text in template.literals) and all(
                 query.get(key, [None])[0] == value for key, value in operation.query.items()

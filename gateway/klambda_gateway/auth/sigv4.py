@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from klambda_core import errors
@@ -238,12 +239,9 @@ def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 def check_time(claim: Claim, now: datetime) -> None:
     """Raise unless the request was signed for now. Texts: as AWS's (K)."""
-    try:
-        signed = datetime.strptime(claim.stamp, _STAMP).replace(tzinfo=UTC)
-    except ValueError:
-        raise _incomplete(
-            f"Date must be in ISO-8601 'basic format'. Got '{claim.stamp}'."
-        ) from None
+    signed = _moment(claim.stamp)
+    if signed is None:
+        raise _incomplete(f"Date must be in ISO-8601 'basic format'. Got '{claim.stamp}'.")
     if claim.stamp[:8] != claim.date:
         raise _invalid(
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from "
@@ -265,6 +263,15 @@ def check_time(claim: Claim, now: datetime) -> None:
         raise _invalid(
             f"Signature expired: {end.strftime(_STAMP)} is now earlier than {now.strftime(_STAMP)}"
         )
+
+
+@lru_cache(maxsize=256)
+def _moment(stamp: str) -> datetime | None:
+    """A stamp's time. Remembered: clients sign many requests in one second."""
+    try:
+        return datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def canonical_request(request: Signable, claim: Claim, query: str, payload: str) -> bytes:

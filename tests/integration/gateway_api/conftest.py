@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -139,12 +140,25 @@ def rig(apiserver: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
     store = subprocess.Popen([sys.executable, "-m", "klambda_store"], env=environment)
     gateway = _Gateway(apiserver.kubeconfig, port, store_port)
     try:
+        wait_ready(f"http://127.0.0.1:{store_port}/readyz")
         gateway.start()
         yield Rig(server=apiserver, port=port)
     finally:
         gateway.stop()
         store.terminate()
         store.wait(30)
+
+
+def wait_ready(url: str) -> None:
+    """Wait until the process behind the URL is ready."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url):
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"{url} is not ready")
 
 
 class _Gateway:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
+import random
 import time
+import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -244,3 +249,58 @@ def test_a_function_of_kubectl_without_code_takes_an_upload(
     assert client.get_function(FunctionName=name)["Configuration"]["State"] == "Pending"
     client.update_function_code(FunctionName=name, ZipFile=make_zip())
     eventually(lambda: (condition(rig, name) or {}).get("status") == "True")
+
+
+def stored_zip(size: int) -> bytes:
+    """A zip of about this size that does not compress."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("data", random.Random(1).randbytes(size))
+    return buffer.getvalue()
+
+
+def test_large_uploads(rig: Rig, client: Any, name: str) -> None:
+    data = stored_zip(45_000_000)
+    assert create(client, name, Code={"ZipFile": data})["CodeSize"] == len(data)
+    location = client.get_function(FunctionName=name)["Code"]["Location"]
+    with urllib.request.urlopen(location) as answer:
+        assert answer.read() == data
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (52_428_800, "Zipped size must be smaller than 52428800 bytes"),
+        (
+            53_000_000,
+            "Request must be smaller than 70167211 bytes for the CreateFunction operation",
+        ),
+    ],
+)
+def test_uploads_that_are_too_large(rig: Rig, client: Any, name: str, size: int, text: str) -> None:
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        create(client, name, Code={"ZipFile": stored_zip(size)})
+    error = caught.value.response
+    assert error["ResponseMetadata"]["HTTPStatusCode"] == 413
+    assert error["Error"] == {"Code": "RequestEntityTooLargeException", "Message": text}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/2015-03-31/functions/", 403),
+        ("/", 403),
+        ("//", 403),
+        ("/favicon.ico", 403),
+        ("/_code/default/" + "0" * 64, 403),
+        ("/_code/default/" + "0" * 64 + "?expires=9999999999&signature=0", 403),
+    ],
+)
+def test_what_is_not_signed_is_refused_in_json(rig: Rig, path: str, status: int) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"http://127.0.0.1:{rig.port}{path}")
+    with caught.value as answer:
+        assert answer.code == status
+        assert answer.headers["x-amzn-RequestId"]
+        assert answer.headers["x-amzn-ErrorType"]
+        assert isinstance(json.loads(answer.read()), dict)

@@ -430,3 +430,48 @@ def test_unknown_keys(world: World) -> None:
         "UnrecognizedClientException",
         "The security token included in the request is invalid.",
     )
+
+
+# --- function URLs --------------------------------------------------------------------------------
+
+
+def test_function_urls(world: World, client: Any, versions: str) -> None:
+    name = {"FunctionName": "area"}
+    none = refusal(world, client.get_function_url_config, **name)
+    assert none[::2] == (404, "The resource you requested does not exist.")
+    create = client.create_function_url_config
+    made = create(**name, AuthType="NONE", Cors={"AllowOrigins": ["*"], "MaxAge": 5})
+    assert made["ResponseMetadata"]["HTTPStatusCode"] == 201
+    assert "LastModifiedTime" not in made
+    assert (made["FunctionArn"], made["InvokeMode"]) == (ARN, "BUFFERED")
+    host = made["FunctionUrl"].removeprefix("http://").removesuffix(":8080/")
+    assert host.partition(".")[2] == f"lambda-url.{REGION}.localhost"
+    assert len(host.partition(".")[0]) == 32
+    assert world.kube.all(FUNCTION)[0]["spec"]["url"]["public"] is False
+    again = refusal(world, create, **name, AuthType="NONE")
+    assert again == (
+        409,
+        "ResourceConflictException",
+        (
+            f"Failed to create function url config for [functionArn = {ARN}]. Error message:  "
+            "FunctionUrlConfig exists for this Lambda function"
+        ),
+    )
+    changed = client.update_function_url_config(
+        **name, AuthType="AWS_IAM", Cors={"AllowMethods": ["GET"]}
+    )
+    assert changed["FunctionUrl"] == made["FunctionUrl"]
+    assert (changed["AuthType"], changed["Cors"]) == ("AWS_IAM", {"AllowMethods": ["GET"]})
+    assert changed["LastModifiedTime"]
+    assert "Cors" not in client.update_function_url_config(**name, Cors={})
+    client.create_alias(**name, Name="live", FunctionVersion="1")
+    theirs = create(**name, Qualifier="live", AuthType="AWS_IAM")
+    assert theirs["FunctionArn"] == ARN + ":live"
+    assert theirs["FunctionUrl"] != made["FunctionUrl"]
+    assert len(client.list_function_url_configs(**name)["FunctionUrlConfigs"]) == 2
+    client.delete_function_url_config(**name)
+    assert refusal(world, client.delete_function_url_config, **name)[0] == 404
+    wrong = refusal(world, create, **name, Qualifier="1", AuthType="NONE")
+    assert wrong[:2] == (400, "ValidationException")
+    missing = refusal(world, create, FunctionName="nope", AuthType="NONE")
+    assert missing[::2] == (404, "Function does not exist")

@@ -1,0 +1,158 @@
+"""Function URL configs: one per function and one per alias. Texts: aws-contract d.
+
+Place: operations of ``dispatch``'s table; the config lives on the Function or Alias. What the API
+makes is never ``public`` by itself: as on AWS, permissions decide. Times are those of the object,
+which keeps no others. Not here: answering requests to the URLs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from klambda_core import errors
+from klambda_core.clock import kube_to_lambda
+from klambda_core.crd import Alias, Function
+from klambda_core.crd.access import FunctionUrl
+from klambda_core.crd.base import Json
+from klambda_gateway.api.call import Call, Reply, Services
+from klambda_gateway.api.naming import Target
+from klambda_gateway.api.objects import merge_members
+from klambda_gateway.api.paging import page, with_marker
+from klambda_gateway.api.views import last_modified, pascal_members
+
+Holder = Function | Alias
+
+_CORS = {
+    "AllowCredentials": "allowCredentials",
+    "AllowHeaders": "allowHeaders",
+    "AllowMethods": "allowMethods",
+    "AllowOrigins": "allowOrigins",
+    "ExposeHeaders": "exposeHeaders",
+    "MaxAge": "maxAge",
+}
+
+
+async def create_function_url_config(services: Services, call: Call) -> Reply:
+    """CreateFunctionUrlConfig: 201, without LastModifiedTime."""
+    target = call.target()
+    holder = await _holder(services, call, target)
+    if holder is None:
+        raise errors.not_found("Function does not exist")
+
+    def decide(current: Holder) -> Json:
+        if current.spec.url is not None:
+            raise errors.conflict(
+                f"Failed to create function url config for [functionArn = {target.arn}]. Error "
+                "message:  FunctionUrlConfig exists for this Lambda function"
+            )
+        return {"spec": {"url": {"invokeMode": "BUFFERED", "public": False} | _given(call.input)}}
+
+    made = await _changed(services, holder, decide)
+    document = _shown(services, call, made, target)
+    del document["LastModifiedTime"]
+    return Reply(status=201, document=document)
+
+
+async def get_function_url_config(services: Services, call: Call) -> Reply:
+    """GetFunctionUrlConfig."""
+    holder, target = await _configured(services, call)
+    return Reply(document=_shown(services, call, holder, target))
+
+
+async def update_function_url_config(services: Services, call: Call) -> Reply:
+    """UpdateFunctionUrlConfig: members given replace members stored."""
+    holder, target = await _configured(services, call)
+
+    def decide(current: Holder) -> Json:
+        old = current.spec.url.to_json() if current.spec.url is not None else {}
+        new = {name: v for name, v in (old | _given(call.input)).items() if v is not None}
+        return {"spec": {"url": merge_members(old, new)}}
+
+    changed = await _changed(services, holder, decide)
+    return Reply(document=_shown(services, call, changed, target))
+
+
+async def delete_function_url_config(services: Services, call: Call) -> Reply:
+    """DeleteFunctionUrlConfig: 204."""
+    holder, _ = await _configured(services, call)
+    await _changed(services, holder, lambda _: {"spec": {"url": None}})
+    return Reply(status=204)
+
+
+async def list_function_url_configs(services: Services, call: Call) -> Reply:
+    """ListFunctionUrlConfigs: the function's and its aliases'."""
+    target = call.target()
+    function = await services.objects.function(call.namespace, target.name)
+    if function is None:
+        raise errors.resource_not_found()
+    holders: list[Holder] = [function, *await services.objects.aliases(function)]
+    rows = [
+        (qualifier or "", _shown(services, call, each, _for(target, qualifier)))
+        for each in holders
+        if each.spec.url is not None
+        for qualifier in (each.spec.name if isinstance(each, Alias) else None,)
+    ]
+    shown, marker = page(rows, call.input, lambda row: row[0] or " ")
+    documents = [row[1] for row in shown]
+    return Reply(document=with_marker({"FunctionUrlConfigs": documents}, marker))
+
+
+def _for(target: Target, qualifier: str | None) -> Target:
+    return Target(name=target.name, qualifier=qualifier, function_arn=target.function_arn)
+
+
+async def _holder(services: Services, call: Call, target: Target) -> Holder | None:
+    function = await services.objects.function(call.namespace, target.name)
+    if function is None or target.qualifier is None:
+        return function
+    return await services.objects.alias(function, target.qualifier)
+
+
+async def _configured(services: Services, call: Call) -> tuple[Holder, Target]:
+    target = call.target()
+    holder = await _holder(services, call, target)
+    if holder is None or holder.spec.url is None:
+        raise errors.resource_not_found()
+    return holder, target
+
+
+async def _changed(services: Services, holder: Holder, decide: Any) -> Holder:
+    gone = errors.resource_not_found()
+    if isinstance(holder, Function):
+        return await services.objects.change(holder, decide, gone=gone)
+    return await services.objects.change(holder, decide, gone=gone)
+
+
+def _given(given: Mapping[str, Any]) -> Json:
+    """The members of a config that a request sets; an empty Cors is no Cors (null)."""
+    members: Json = {}
+    if "AuthType" in given:
+        members["authType"] = given["AuthType"]
+    if "InvokeMode" in given:
+        members["invokeMode"] = given["InvokeMode"]
+    if "Cors" in given:
+        cors = {spec: given["Cors"][name] for name, spec in _CORS.items() if name in given["Cors"]}
+        members["cors"] = cors or None
+    return members
+
+
+def _shown(services: Services, call: Call, holder: Holder, target: Target) -> Json:
+    config = holder.spec.url
+    if config is None:  # another request removed it meanwhile
+        raise errors.resource_not_found()
+    url_id = services.links.url_id(call.namespace, target.name, target.qualifier or "")
+    host = f"{url_id}.lambda-url.{call.region}.{services.url_domain}"
+    return _document(config) | {
+        "FunctionUrl": f"{services.url_scheme}://{host}/",
+        "FunctionArn": target.arn,
+        "CreationTime": kube_to_lambda(holder.metadata.creation_timestamp) or "",
+        "LastModifiedTime": last_modified(holder),
+    }
+
+
+def _document(config: FunctionUrl) -> Json:
+    document: Json = {"AuthType": config.auth_type, "InvokeMode": config.invoke_mode}
+    if config.cors is not None:
+        document["Cors"] = pascal_members(config.cors.to_json())
+    return document
