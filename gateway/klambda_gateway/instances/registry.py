@@ -124,7 +124,8 @@ class Registry:
         return record
 
     def _forget(self, record: Record) -> None:
-        if record.pod_gone and not record.linked:
+        # A pod that the watch has not shown may have been deleted before we looked.
+        if not record.linked and (record.pod_gone or record.pod is None):
             self.records.pop(record.uid, None)
             pool = self.pool(record.key)
             pool.remove(record)

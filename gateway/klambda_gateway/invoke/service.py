@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -288,12 +289,16 @@ def invoke_header(
         "remaining": max(0, int(remaining_s * 1000)),
         "size": len(event.payload),
         "validated": event.validated,
+        "traceId": request.trace_id or new_trace_id(),
     }
-    if request.trace_id is not None:
-        header["traceId"] = request.trace_id
     if request.client_context is not None:
         header["clientContext"] = request.client_context
     return header
+
+
+def new_trace_id() -> str:
+    """Return a trace header for a request that came without one, as Lambda makes it (X-Ray)."""
+    return f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Sampled=0"
 
 
 def _answer(answer: Answer, target: Target) -> InvokeAnswer:
