@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.support.instance_peer import TOKEN, Gateway, Init, archive, assign
 
 from .conftest import Launch
 
@@ -61,3 +67,58 @@ async def test_sigterm_ends_it(launch: Launch) -> None:
     running = await launch(HOPPER, prefix=PREFIX)
     await running.connection.invoke("stay")
     assert await running.init.stop() == 0
+
+
+SPY = """#!/bin/sh
+cd "$LAMBDA_TASK_ROOT"
+try() { "$@" > ../../tmp/out 2>&1 && echo "$1 done;" || echo "$1 denied;"; }
+api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation
+while true; do
+  curl -s -D ../../tmp/headers "$api/next" > ../../tmp/event
+  id=$(grep -i request-id ../../tmp/headers | tr -d '\\r' | cut -d' ' -f2)
+  found="$(id -u); $(try cat /proc/1/environ)$(try ls /proc/1/fd)$(try head -c1 /proc/1/mem)"
+  found="$found$(try touch own)$(try kill -TERM 1)$(try mkdir ../../opt/x)$(env | grep -c KLAMBDA)"
+  curl -s "$api/$id/response" -d "\\"$found\\"" > /dev/null
+done
+"""
+
+
+@pytest.fixture
+def world_readable() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+def for_the_images_user(binary: Path, home: Path) -> Init:
+    shutil.copy(binary, home / "binary")
+    init = Init(home / "binary", home / "root", "#!/bin/sh\n")
+    subprocess.run(["chown", "-R", "993:990", init.root], check=True)
+    init.prefix = [*PREFIX, "setpriv", "--reuid=993", "--regid=990", "--clear-groups"]
+    return init
+
+
+async def test_as_the_user_of_the_images_it_is_out_of_reach(
+    peer: Gateway, binary: Path, world_readable: Path
+) -> None:
+    init = for_the_images_user(binary, world_readable)
+    await init.start(f"127.0.0.1:{peer.port}")
+    connection = await peer.connection()
+    assign(connection, archive({"bootstrap": SPY}, 0o755), runtime="provided.al2023")
+    outcome = await connection.invoke()
+    verdicts = outcome.json.split(";")
+    assert [v.strip() for v in verdicts] == [
+        "993",
+        "cat denied",
+        "ls denied",
+        "head denied",
+        "touch denied",
+        "kill denied",
+        "mkdir denied",
+        "0",
+    ]
+    assert outcome.end is not None
+    assert outcome.end["maxMemoryMb"] > 0
+    assert TOKEN not in outcome.tail
+    assert await init.stop() == 0

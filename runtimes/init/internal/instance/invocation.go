@@ -75,8 +75,7 @@ func (i *Instance) begin(attempt slot.Attempt) {
 	inv.started, inv.cold, inv.status = time.Now(), i.machine.Served == 0, success
 	i.memory.Accepted(inv.key)
 	i.thaw()
-	i.stream.Open()
-	i.stream.Line(i.work.format.Start(inv.started, inv.header.RequestID, i.work.assignment.Version))
+	i.stream.Open(i.work.format.Start(inv.started, inv.header.RequestID, i.work.assignment.Version))
 	inv.conn.SendLazily(frame.Accepted, frame.AcceptedHeader{Attempt: attempt.ID, Cold: inv.cold})
 	inv.deadline = time.AfterFunc(i.work.timeout(), func() {
 		i.handle(slot.Event{Kind: slot.Deadline, Attempt: attempt})
@@ -123,35 +122,7 @@ func (i *Instance) finish(attempt slot.Attempt) {
 	inv := i.invocations[attempt]
 	delete(i.invocations, attempt)
 	inv.stopTimers()
-	duration := min(time.Since(inv.started), i.work.timeout())
-	if i.peak.Load() == 0 {
-		i.sampleMemory()
-	}
-	report := logs.Report{
-		Request: inv.header.RequestID, Duration: duration, MemoryMB: i.work.assignment.MemorySize, UsedMB: i.usedMB(),
-	}
-	billed := duration
-	end := frame.EndHeader{
-		Attempt: attempt.ID, Status: inv.status, ErrorType: inv.errorType, ErrorDetails: inv.details,
-		MaxMemoryMB: report.UsedMB, BytesIn: inv.header.Size, BytesOut: inv.bytesOut,
-	}
-	if inv.cold {
-		report.Phases = i.phases.text()
-		if runtime := i.phases.runtime; runtime > 0 {
-			report.Init = runtime
-			billed += runtime
-			ms := milliseconds(runtime)
-			end.InitMs = &ms
-		}
-	}
-	report.BilledMs = int(math.Ceil(milliseconds(billed)))
-	if inv.reported {
-		report.Status = inv.status
-		if inv.status == failed {
-			report.ErrorType = inv.errorType
-		}
-	}
-	report.Produced = inv.bytesOut
+	report := i.report(inv)
 	now := time.Now()
 	i.stream.Line(i.work.format.RuntimeDone(now, report))
 	i.stream.Line(i.work.format.End(inv.header.RequestID))
@@ -160,8 +131,37 @@ func (i *Instance) finish(attempt slot.Attempt) {
 	if !inv.header.LogTail {
 		tail = nil
 	}
-	end.DurationMs, end.BilledMs = milliseconds(duration), report.BilledMs
+	end := frame.EndHeader{
+		Attempt: attempt.ID, Status: inv.status, ErrorType: inv.errorType, ErrorDetails: inv.details,
+		DurationMs: milliseconds(report.Duration), BilledMs: report.BilledMs, MaxMemoryMB: report.UsedMB,
+		BytesIn: inv.header.Size, BytesOut: inv.bytesOut,
+	}
+	if report.Init > 0 {
+		ms := milliseconds(report.Init)
+		end.InitMs = &ms
+	}
 	inv.conn.Send(frame.End, end, tail)
+}
+
+func (i *Instance) report(inv *invocation) logs.Report {
+	if i.peak.Load() == 0 {
+		i.sampleMemory()
+	}
+	r := logs.Report{
+		Request: inv.header.RequestID, Duration: min(time.Since(inv.started), i.work.timeout()),
+		MemoryMB: i.work.assignment.MemorySize, UsedMB: i.usedMB(), Produced: inv.bytesOut,
+	}
+	if inv.cold {
+		r.Init, r.Phases = i.phases.runtime, i.phases.text()
+	}
+	r.BilledMs = int(math.Ceil(milliseconds(r.Duration + r.Init))) // since 2025 INIT is billed too
+	if inv.reported {
+		r.Status = inv.status
+		if inv.status == failed {
+			r.ErrorType = inv.errorType
+		}
+	}
+	return r
 }
 
 func (i *Instance) usedMB() int {

@@ -129,7 +129,10 @@ func (i *Instance) answerExit(inv *invocation) {
 
 // noteExit writes AWS's lines about a runtime that ended, and remembers it for the report.
 func (i *Instance) noteExit(inv *invocation) {
-	inv.status, inv.errorType, inv.reported = failed, i.launch.exitType, true
+	if inv.status == success { // an answer that was an error already stays what it is
+		inv.errorType = i.launch.exitType
+	}
+	inv.status, inv.reported = failed, true
 	i.stream.Line(i.work.format.Exit(inv.header.RequestID, i.launch.exitReason, i.launch.exitType))
 }
 

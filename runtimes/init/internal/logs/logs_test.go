@@ -45,8 +45,7 @@ func TestLinesKeepTheirOrderAndTheirWholeness(t *testing.T) {
 func TestTheTailIsOfOneInvocation(t *testing.T) {
 	stream := NewStream(NewSink(io.Discard))
 	stream.Output([]byte("before\nunfinished"))
-	stream.Open()
-	stream.Line("START")
+	stream.Open("START")
 	for n := range 2000 {
 		stream.Output(fmt.Appendf(nil, "line %d\n", n))
 	}
@@ -56,17 +55,29 @@ func TestTheTailIsOfOneInvocation(t *testing.T) {
 	if len(tail) != TailBytes || !strings.HasSuffix(string(tail), "line 1999\nEND\n") {
 		t.Errorf("%d %q", len(tail), tail[len(tail)-30:])
 	}
-	stream.Open()
+	stream.Open("")
 	stream.Output(bytes.Repeat([]byte("x"), 3*longestLine))
 	stream.Line("END")
 	if tail := stream.Tail(); len(tail) != TailBytes || !strings.HasSuffix(string(tail), "xx\nEND\n") &&
 		!strings.HasSuffix(string(tail), "xxEND\n") {
 		t.Errorf("%q", tail[len(tail)-20:])
 	}
-	stream.Open()
+	stream.Open("START")
 	stream.Line("short")
-	if tail := stream.Tail(); string(tail) != "short\n" {
+	if tail := stream.Tail(); string(tail) != "START\nshort\n" {
 		t.Errorf("%q", tail)
+	}
+}
+
+func TestALazyLineLeavesByItself(t *testing.T) {
+	read, write := io.Pipe()
+	stream := NewStream(NewSink(write))
+	for range 3 {
+		stream.Open("START")
+		line := make([]byte, 6)
+		if _, err := io.ReadFull(read, line); err != nil || string(line) != "START\n" {
+			t.Fatalf("%q %v", line, err)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 )
 
 // Bounds of what waits for a slow reader of the pod's stdout.
@@ -27,7 +28,12 @@ type Sink struct {
 	dropped int
 	writing bool
 	idle    sync.Cond
+	lazy    bool // what is pending may wait a little
+	timer   *time.Timer
 }
+
+// lazyDelay is how long a line may wait for others to travel with: one write per short invocation instead of two.
+const lazyDelay = 5 * time.Millisecond
 
 // NewSink starts writing to out.
 func NewSink(out io.Writer) *Sink {
@@ -38,7 +44,12 @@ func NewSink(out io.Writer) *Sink {
 }
 
 // Write takes whole lines (or pieces of one that is too long to wait for); it never blocks on the reader.
-func (s *Sink) Write(text []byte) {
+func (s *Sink) Write(text []byte) { s.take(text, false) }
+
+// WriteLazily takes lines that go out with the next ones, or soon.
+func (s *Sink) WriteLazily(text []byte) { s.take(text, true) }
+
+func (s *Sink) take(text []byte, lazy bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lines := bytes.Count(text, []byte{'\n'})
@@ -46,13 +57,34 @@ func (s *Sink) Write(text []byte) {
 		s.dropped += max(lines, 1)
 		return
 	}
+	s.lazy = lazy && (s.lazy || len(s.pending) == 0)
 	s.pending = append(s.pending, text...)
 	s.lines += lines
+	if s.lazy {
+		s.hurryLater()
+		return
+	}
 	s.filled.Signal()
+}
+
+func (s *Sink) hurryLater() {
+	if s.timer == nil {
+		s.timer = time.AfterFunc(lazyDelay, s.hurry)
+		return
+	}
+	s.timer.Reset(lazyDelay)
+}
+
+func (s *Sink) hurry() {
+	s.mu.Lock()
+	s.lazy = false
+	s.filled.Signal()
+	s.mu.Unlock()
 }
 
 // Flush waits until everything is out.
 func (s *Sink) Flush() {
+	s.hurry()
 	s.mu.Lock()
 	for s.writing || len(s.pending) > 0 || s.dropped > 0 {
 		s.idle.Wait()
@@ -64,7 +96,7 @@ func (s *Sink) run(out io.Writer) {
 	var spare []byte
 	s.mu.Lock()
 	for {
-		for len(s.pending) == 0 && s.dropped == 0 {
+		for (len(s.pending) == 0 || s.lazy) && s.dropped == 0 {
 			s.writing = false
 			s.idle.Broadcast()
 			s.filled.Wait()

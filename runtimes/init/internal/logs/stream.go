@@ -57,12 +57,17 @@ func (s *Stream) Line(text string) {
 	s.emit(append([]byte(text), '\n'))
 }
 
-// Open begins the tail of an invocation.
-func (s *Stream) Open() {
+// Open begins an invocation and its tail with a line, which may be empty.
+func (s *Stream) Open(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finishPartial()
 	s.tail, s.keep = s.tail[:0], true
+	if text != "" {
+		line := append([]byte(text), '\n')
+		s.sink.WriteLazily(line)
+		s.tail = append(s.tail, line...)
+	}
 }
 
 // Tail ends it and returns its last bytes; they are the caller's.
