@@ -75,7 +75,9 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry(Generic[T]):
-    value: T
+    """What is kept of an object; `value` None means "not of interest", and is never stored."""
+
+    value: T | None
     uid: str
     version: int
     observed: bool
@@ -124,7 +126,7 @@ class Reflector(Generic[T]):
         self._inactivity = inactivity
         self._jitter = jitter
         self._entries: dict[Key, _Entry[T]] = {}
-        self._forgotten: set[str] = set()
+        self._forgotten: dict[str, str] = {}
         wanted: Sequence[str | None] = [None] if namespaces is None else sorted(set(namespaces))
         self._streams = {namespace: _Stream(namespace=namespace) for namespace in wanted}
         self.synced = asyncio.Event()
@@ -136,7 +138,7 @@ class Reflector(Generic[T]):
         return len(self._entries)
 
     def __iter__(self) -> Iterator[T]:
-        return iter([entry.value for entry in self._entries.values()])
+        return iter([each.value for each in self._entries.values() if each.value is not None])
 
     def __contains__(self, key: object) -> bool:
         return key in self._entries
@@ -168,14 +170,14 @@ class Reflector(Generic[T]):
         if stream is None or not stream.listed or version <= stream.progress:
             return
         entry = self._entries.get(key)
-        if entry is None or version > entry.version:
-            self._put(key, obj, observed=True)
+        if _uid(obj) not in self._forgotten and (entry is None or version > entry.version):
+            self._put(key, self._entry(obj, observed=True))
 
     def forget(self, key: Key, uid: str) -> None:
         """Drop an object that was just deleted for good (no finalizers), ahead of its event."""
         entry = self._entries.get(key)
         if entry is not None and entry.uid == uid:
-            self._forgotten.add(uid)
+            self._forgotten[uid] = key[0]
             self._drop(key)
 
     async def run(self) -> None:
@@ -216,27 +218,30 @@ class Reflector(Generic[T]):
     async def _list(self, stream: _Stream) -> None:
         # After a failure the list is taken in one piece: chunks may have been what expired.
         limit = PAGE if stream.failures == 0 else 0
-        seen: dict[Key, Object] = {}
+        seen: dict[Key, _Entry[T]] = {}
         version = ""
         async with aclosing(
             self._source.pages(self._kind, stream.namespace, limit=limit, **self._selectors)
         ) as pages:
             async for page in pages:
-                seen.update((_key(obj), obj) for obj in page.items)
+                # Projected page by page: the whole list never stands in memory as it was sent.
+                seen.update((_key(obj), self._entry(obj)) for obj in page.items)
                 version = page.resource_version
         self._replace(stream, seen, version)
 
-    def _replace(self, stream: _Stream, seen: dict[Key, Object], version: str) -> None:
+    def _replace(self, stream: _Stream, seen: dict[Key, _Entry[T]], version: str) -> None:
         listed_at = _int(version)
         for key in [key for key in self._entries if stream.namespace in (None, key[0])]:
             entry = self._entries[key]
             newer = entry.observed and entry.version > listed_at
             if key not in seen and not newer:
                 self._drop(key)
-        for key, obj in seen.items():
-            self._accept(key, obj)
-        present = {_uid(obj) for obj in seen.values()}
-        self._forgotten &= present
+        present = {entry.uid for entry in seen.values()}
+        for uid, namespace in list(self._forgotten.items()):
+            if stream.namespace in (None, namespace) and uid not in present:
+                del self._forgotten[uid]
+        for key, entry in seen.items():
+            self._accept(key, entry)
         stream.version, stream.progress = version, listed_at
         stream.listed = True
         self.relists += 1
@@ -269,7 +274,7 @@ class Reflector(Generic[T]):
         obj = event.get("object") or {}
         match event.get("type"):
             case "ADDED" | "MODIFIED":
-                self._accept(_key(obj), obj)
+                self._accept(_key(obj), self._entry(obj))
             case "DELETED":
                 self._deleted(obj)
             case "BOOKMARK":
@@ -281,38 +286,37 @@ class Reflector(Generic[T]):
         if version := (obj.get("metadata") or {}).get("resourceVersion"):
             stream.version, stream.progress = version, _int(version)
 
-    def _accept(self, key: Key, obj: Object) -> None:
+    def _accept(self, key: Key, fresh: _Entry[T]) -> None:
         """Take an object from a list or stream, unless an observed one is newer."""
-        if _uid(obj) in self._forgotten:
-            return
-        entry = self._entries.get(key)
-        if entry is not None and entry.observed and entry.version > _number(obj):
-            return
-        self._put(key, obj, observed=False)
+        known = self._entries.get(key)
+        newer = known is not None and known.observed and known.version > fresh.version
+        if not newer and fresh.uid not in self._forgotten:
+            self._put(key, fresh)
 
     def _deleted(self, obj: Object) -> None:
         key, uid = _key(obj), _uid(obj)
-        self._forgotten.discard(uid)
+        self._forgotten.pop(uid, None)
         entry = self._entries.get(key)
         if entry is None or entry.uid != uid:
             return
-        if not (
-            entry.observed and entry.version > _number(obj)
-        ):  # it left the selection, and is back
+        back = entry.observed and entry.version > _number(obj)  # it left the selection only
+        if not back:
             self._drop(key)
 
-    def _put(self, key: Key, obj: Object, *, observed: bool) -> None:
-        value = self._projected(obj)
-        if value is None:
+    def _put(self, key: Key, fresh: _Entry[T]) -> None:
+        known = self._entries.get(key)
+        if known is not None and (fresh.value is None or known.uid != fresh.uid):
             self._drop(key)
+            known = None
+        if fresh.value is None:
             return
-        entry, uid, version = self._entries.get(key), _uid(obj), _number(obj)
-        if entry is not None and entry.uid != uid:
-            self._drop(key)
-            entry = None
-        self._entries[key] = _Entry(value=value, uid=uid, version=version, observed=observed)
-        if entry is None or entry.version != version or version == 0:
-            self._tell(entry.value if entry is not None else None, value)
+        self._entries[key] = fresh
+        if known is None or known.version != fresh.version or fresh.version == 0:
+            self._tell(known.value if known is not None else None, fresh.value)
+
+    def _entry(self, obj: Object, *, observed: bool = False) -> _Entry[T]:
+        value = self._projected(obj)
+        return _Entry(value=value, uid=_uid(obj), version=_number(obj), observed=observed)
 
     def _projected(self, obj: Object) -> T | None:
         try:

@@ -16,10 +16,13 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 __all__ = ["CONTENT_TYPE", "LATENCY_S", "Counter", "Gauge", "Histogram", "Metrics"]
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 

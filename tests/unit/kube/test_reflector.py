@@ -297,6 +297,7 @@ async def test_a_forgotten_object_is_not_brought_back_by_older_events_nor_told_t
         [
             lambda: reflector.forget(("ns", "a"), "someone-else"),
             lambda: reflector.forget(("ns", "a"), "uid-a"),
+            lambda: reflector.observe(obj("a", 11)),  # the late answer to an earlier update
             event("MODIFIED", obj("a", 11)),
             event("DELETED", obj("a", 12)),
             event("ADDED", obj("a", 13, uid="next")),
