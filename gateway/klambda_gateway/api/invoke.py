@@ -35,6 +35,7 @@ async def invoke(services: Services, call: Call) -> Reply:
     if kind == "DryRun":
         await services.invoker.resolve(call.namespace, target.name, target.qualifier, target.arn)
         return Reply(status=204)
+    trace = call.headers.get("x-amzn-trace-id") or new_trace(services)
     answer = await services.invoker.invoke(
         InvokeRequest(
             namespace=call.namespace,
@@ -45,10 +46,10 @@ async def invoke(services: Services, call: Call) -> Reply:
             request_id=call.request_id,
             log_tail=given.get("LogType") == "Tail",
             client_context=client_context(given.get("ClientContext")),
-            trace_id=call.headers.get("x-amzn-trace-id"),
+            trace_id=trace,
         )
     )
-    return Reply(body=answer.payload, headers=_headers(call, answer))
+    return Reply(body=answer.payload, headers=_headers(answer, trace))
 
 
 def client_context(encoded: str | None) -> str | None:
@@ -72,16 +73,22 @@ def _bad_context(why: str) -> LambdaError:
     return LambdaError(errors.INVALID_REQUEST_CONTENT, f"Client context {why}.")
 
 
-def _headers(call: Call, answer: InvokeAnswer) -> dict[str, str]:
+def new_trace(services: Services) -> str:
+    """A trace for a request that brought none (X-Ray developer guide, "Tracing header")."""
+    digits = services.new_id().replace("-", "")
+    epoch = int(services.now().timestamp())
+    return f"Root=1-{epoch:08x}-{digits[:24]};Parent={digits[-16:]};Sampled=0"
+
+
+def _headers(answer: InvokeAnswer, trace: str) -> dict[str, str]:
     headers = {
         "Content-Type": "application/json",
         "X-Amz-Executed-Version": answer.executed_version,
+        "X-Amzn-Trace-Id": trace,
         "x-amzn-Remapped-Content-Length": "0",
     }
     if answer.function_error is not None:
         headers["X-Amz-Function-Error"] = answer.function_error
     if answer.log_tail is not None:
         headers["X-Amz-Log-Result"] = b64encode(answer.log_tail).decode()
-    if "x-amzn-trace-id" in call.headers:
-        headers["X-Amzn-Trace-Id"] = call.headers["x-amzn-trace-id"]
     return headers

@@ -88,16 +88,24 @@ class Rig:
     server: ApiServer
     port: int
 
-    def client(self, service: str = "lambda", *, secret: str = "klambda-credentials") -> Any:
-        """A boto3 client with the keys of a Secret."""
+    def key(self, secret: str = "klambda-credentials") -> dict[str, str]:
+        """The access key in a Secret, as environment variables of AWS's clients."""
         _, body = self.server.request("GET", SECRET.path(HOME, secret))
         data = {key: base64.b64decode(value).decode() for key, value in body["data"].items()}
+        return {
+            "AWS_ACCESS_KEY_ID": data["accessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": data["secretAccessKey"],
+        }
+
+    def client(self, service: str = "lambda", *, secret: str = "klambda-credentials") -> Any:
+        """A boto3 client with the keys of a Secret."""
+        key = self.key(secret)
         return boto3.client(
             service,
             region_name=REGION,
             endpoint_url=f"http://127.0.0.1:{self.port}",
-            aws_access_key_id=data["accessKeyId"],
-            aws_secret_access_key=data["secretAccessKey"],
+            aws_access_key_id=key["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=key["AWS_SECRET_ACCESS_KEY"],
             config=botocore.config.Config(retries={"max_attempts": 0}),
         )
 

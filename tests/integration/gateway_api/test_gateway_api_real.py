@@ -5,15 +5,22 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import random
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
 import botocore.exceptions
 import pytest
 
@@ -304,3 +311,56 @@ def test_what_is_not_signed_is_refused_in_json(rig: Rig, path: str, status: int)
         assert answer.headers["x-amzn-RequestId"]
         assert answer.headers["x-amzn-ErrorType"]
         assert isinstance(json.loads(answer.read()), dict)
+
+
+def test_the_aws_cli(rig: Rig, name: str, tmp_path: Path) -> None:
+    package, out = tmp_path / "f.zip", tmp_path / "out.json"
+    package.write_bytes(make_zip())
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{rig.port}",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        **rig.key(),
+    }
+
+    def aws(*words: str, service: str = "lambda") -> Any:
+        command = [sys.executable, "-m", "awscli", service, *words, "--output", "json"]
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    function = ("--function-name", name)
+    made = aws(
+        "create-function", *function, "--runtime", "python3.13", "--handler", "a.b",
+        "--role", ROLE, "--zip-file", f"fileb://{package}", "--environment", "Variables={AA=1}",
+    )  # fmt: skip
+    assert made["State"] == "Pending"
+    rig.settle()
+    aws("wait", "function-active-v2", *function)
+    assert aws("publish-version", *function)["Version"] == "1"
+    alias = aws("create-alias", *function, "--name", "live", "--function-version", "1")
+    assert alias["AliasArn"].endswith(f":{name}:live")
+    answer = aws(
+        "invoke", *function, "--qualifier", "live", "--log-type", "Tail",
+        "--payload", '{"a": 1}', str(out),
+    )  # fmt: skip
+    assert answer["StatusCode"] == 200
+    assert json.loads(out.read_text()) == {"a": 1}
+    assert aws("get-caller-identity", service="sts")["Account"]
+    aws("delete-function", *function)
+
+
+def test_a_presigned_url_invokes(rig: Rig, client: Any, name: str) -> None:
+    key = rig.key()
+    credentials = botocore.credentials.Credentials(
+        key["AWS_ACCESS_KEY_ID"], key["AWS_SECRET_ACCESS_KEY"]
+    )
+    url = f"http://127.0.0.1:{rig.port}/2015-03-31/functions/{name}/invocations"
+    request = botocore.awsrequest.AWSRequest(method="POST", url=url)
+    botocore.auth.SigV4QueryAuth(credentials, "lambda", "us-east-1").add_auth(request)
+    sent = urllib.request.Request(request.url, method="POST")
+    with urllib.request.urlopen(sent) as answer:
+        assert answer.read() == b"{}"
+        assert answer.headers["X-Amz-Executed-Version"] == "$LATEST"
+        assert answer.headers["x-amzn-RequestId"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -329,12 +330,16 @@ def test_invoke(world: World, client: Any) -> None:
     assert answer["ExecutedVersion"] == "3"
     assert base64.b64decode(answer["LogResult"]) == b"END"
     assert answer["Payload"].read() == b'{"errorMessage":"x"}'
+    trace = world.invoker.requests[0].trace_id
+    assert re.fullmatch(
+        r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0", trace or ""
+    )
     assert world.invoker.requests == [
         InvokeRequest(
             namespace="default", function_name="area", qualifier="live",
             invoked_arn=ARN + ":live", payload=b'{"a":1}',
             request_id=answer["ResponseMetadata"]["RequestId"], log_tail=True,
-            client_context='{"k":"v"}', trace_id=world.invoker.requests[0].trace_id,
+            client_context='{"k":"v"}', trace_id=trace,
         )
     ]  # fmt: skip
 
