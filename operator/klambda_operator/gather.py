@@ -1,11 +1,11 @@
 """From a key to a Snapshot: everything that a plan may look at, from memory where that is safe.
 
-An object that memory does not have is confirmed absent by a GET before any plan may delete what it
-owned. A stranger under the name of a wanted Deployment is read again, because the watch does not
-show strangers.
+An owner that memory does not have, or has under another uid than its children name, is read afresh
+before any plan may delete those children. A stranger under the name of a wanted Deployment is read
+again, because the watch does not show strangers.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
@@ -20,6 +20,7 @@ from klambda_operator.assess import Subject, Target, assess, subject_of_function
 from klambda_operator.model import (
     AliasSnapshot,
     Broken,
+    Child,
     Deployment,
     FunctionSnapshot,
     Key,
@@ -100,21 +101,13 @@ class Gatherer:
         return await self._function(key, world)
 
     async def _function(self, key: Key, world: World) -> FunctionSnapshot:
-        record = await self._confirmed(FUNCTION, key)
-        function = _read(Function, record)
         deployments = self._deployments(key, FUNCTION)
+        children = self._children(key)
+        function = _read(Function, await self._certain(FUNCTION, key, [*deployments, *children]))
         rivals = []
         if isinstance(function, Function):
-            extra = await self._namesake(subject_of_function(function), world, deployments)
-            deployments += extra
-            group = seen.aws_name_group(function.aws_name)
-            rivals = self._rivals(FUNCTION, key, group)
-        family = seen.family_group(key.name)
-        children = [
-            seen.child(each)
-            for kind in (VERSION, ALIAS)
-            for each in self._observed.group(kind, key.namespace, family)
-        ]
+            deployments += await self._namesake(subject_of_function(function), world, deployments)
+            rivals = self._rivals(FUNCTION, key, seen.aws_name_group(function.aws_name))
         return FunctionSnapshot(
             key=key,
             function=function,
@@ -125,8 +118,8 @@ class Gatherer:
         )
 
     async def _version(self, key: Key, world: World) -> VersionSnapshot:
-        version = _read(Version, await self._confirmed(VERSION, key))
         deployments = self._deployments(key, VERSION)
+        version = _read(Version, await self._certain(VERSION, key, deployments))
         function_uid = None
         if isinstance(version, Version):
             deployments += await self._namesake(subject_of_version(version), world, deployments)
@@ -140,7 +133,7 @@ class Gatherer:
         )
 
     async def _alias(self, key: Key) -> AliasSnapshot:
-        alias = _read(Alias, await self._confirmed(ALIAS, key))
+        alias = _read(Alias, await self._certain(ALIAS, key))
         if not isinstance(alias, Alias):
             return AliasSnapshot(key=key, alias=alias)
         reference = alias.spec.function_ref
@@ -163,17 +156,39 @@ class Gatherer:
             key=key, alias=alias, function_uid=uid, versions=versions, rivals=rivals
         )
 
-    async def _confirmed(self, kind: Kind, key: Key) -> Record | None:
-        """The record; when memory has none, what the API server says."""
+    async def _certain(
+        self, kind: Kind, key: Key, children: Sequence[Deployment | Child] = ()
+    ) -> Record | None:
+        """The record, when memory can be trusted; otherwise what the API server says now.
+
+        It cannot be trusted when it has none, or when a child names another uid: the child may be
+        the younger one. Children are collected before this is called, so that an owner whose uid
+        is not the answer's has certainly gone.
+        """
         record = self._observed.get(kind, key.namespace, key.name)
-        if record is not None:
+        named = {
+            child.owner.uid
+            for child in children
+            if child.owner is not None
+            and (child.owner.kind, child.owner.name) == (kind.kind, key.name)
+        }
+        if record is not None and named <= {record.uid}:
             return record
         try:
             body = await self._api.get(kind, key.namespace, key.name)
         except NotFound:
+            self._concern(self._observed.pop(kind, key.namespace, key.name) - {key})
             return None
         self._concern(self._observed.put(kind, body) - {key})
         return self._observed.get(kind, key.namespace, key.name)
+
+    def _children(self, key: Key) -> list[Child]:
+        family = seen.family_group(key.name)
+        return [
+            seen.child(each)
+            for kind in (VERSION, ALIAS)
+            for each in self._observed.group(kind, key.namespace, family)
+        ]
 
     def _deployments(self, key: Key, owner: Kind) -> list[Deployment]:
         group = seen.owner_group(owner.kind, key.name)

@@ -23,6 +23,19 @@ def plan_version(snapshot: VersionSnapshot, now: datetime) -> Plan:
         return Plan(actions=orphans)
     if not belongs(version, snapshot.function_uid):
         return Plan(actions=orphans)  # of a vanished namesake: its function's plan deletes it
+    adoption: list[Action] = [
+        *adopt(VERSION, version, version.spec.function_ref, snapshot.function_uid)
+    ]
+    if adoption:
+        # The adoption changes the resourceVersion: the rest is planned from what it returns.
+        return Plan(actions=[*orphans, *adoption], subject=version, requeue_after=0.0)
+    return _serve(snapshot, version, orphans, now)
+
+
+def _serve(
+    snapshot: VersionSnapshot, version: Version, orphans: list[Action], now: datetime
+) -> Plan:
+    """The version's revision, and what to say about it."""
     outcome = plan_revision(
         subject_of_version(version),
         snapshot.deployments,
@@ -43,12 +56,6 @@ def plan_version(snapshot: VersionSnapshot, now: datetime) -> Plan:
         now=now,
         conditions=version.status.conditions,
     )
-    adoption: list[Action] = [
-        *adopt(VERSION, version, version.spec.function_ref, snapshot.function_uid)
-    ]
-    if adoption:
-        # The adoption changes the resourceVersion: the rest is planned from what it returns.
-        return Plan(actions=[*orphans, *adoption], subject=version, requeue_after=0.0)
     return Plan(
         actions=[*orphans, *outcome.before, *status, *outcome.after],
         transitions=told,
