@@ -81,14 +81,8 @@ class Mirrors:
         self.deployments = Reflector(
             api, DEPLOYMENT, deployment_facts, on_change=self._deployment, **ours
         )
-        self._gateways: Reflector[str] = Reflector(
-            api,
-            POD,
-            _address,
-            namespaces=[namespace],
-            label_selector=GATEWAYS,
-            on_change=self._gateway,
-        )
+        own: Any = {"namespaces": [namespace], "label_selector": GATEWAYS}
+        self._gateways = Reflector(api, POD, _address, on_change=self._gateway, **own)
         self._ours: Mapping[str, Reflector[Any]] = {
             FUNCTION.kind: self.functions,
             VERSION.kind: self.versions,

@@ -26,6 +26,10 @@ from klambda_obs import logs
 NEGATIVE_S: Final = 1.0
 """design/resources.md, "Reading back"."""
 
+PUBLISHED_S: Final = 3.0
+PUBLISHED_STEP_S: Final = 0.02
+"""How long, and how often, a freshly published version is waited for."""
+
 Key = tuple[str, str, str | None]
 Read = Callable[[Kind, str, str], Awaitable[Mapping[str, Any]]]
 """(kind, namespace, name) → the object, read from etcd; raises NotFound, KubeError."""
@@ -58,13 +62,24 @@ class Finder:
         if isinstance(found, Target):
             return found
         await self._reread((namespace, name, qualifier))
-        found = self._resolve(namespace, name, qualifier)
+        found = await self._settled(namespace, name, qualifier)
         if isinstance(found, Target):
             return found
         if found == "unknown":
             # Invoke without a qualifier names the one it meant (aws-contract a.3).
             raise errors.function_not_found(arn if qualifier else f"{arn}:{LATEST}")
         raise errors.wrong_state("Pending" if found == "pending" else "Failed")
+
+    async def _settled(self, namespace: str, name: str, qualifier: str | None) -> Target | Problem:
+        """Resolve; a version just published is Pending for a moment, which AWS does not show."""
+        deadline = asyncio.get_running_loop().time() + PUBLISHED_S
+        while True:
+            found = self._resolve(namespace, name, qualifier)
+            if found != "pending" or qualifier in (None, LATEST):
+                return found
+            if asyncio.get_running_loop().time() >= deadline:
+                return found
+            await asyncio.sleep(PUBLISHED_STEP_S)
 
     async def refresh(self, namespace: str, name: str) -> None:
         """Read the function anew, whatever the table says."""

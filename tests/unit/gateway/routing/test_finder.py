@@ -90,6 +90,16 @@ async def test_a_miss_is_answered_after_one_read_and_not_read_again_at_once(
     assert len(cluster.reads) == len(set(cluster.reads))
 
 
+async def test_a_version_just_published_is_waited_for() -> None:
+    cluster = Cluster(FN, {**V1, "status": {}})
+    finding = asyncio.create_task(cluster.finder.find("default", "area", "1", ARN))
+    while len(cluster.reads) < 2:
+        await asyncio.sleep(0)
+    assert not finding.done()
+    cluster.observe(VERSION, V1)
+    assert (await finding).deployment.name == "area-v1-1"
+
+
 async def test_without_kubernetes_the_table_is_all_there_is() -> None:
     cluster = Cluster(FN)
     cluster.away = True
