@@ -93,8 +93,9 @@ async def test_a_miss_is_answered_after_one_read_and_not_read_again_at_once(
 async def test_a_version_just_published_is_waited_for() -> None:
     cluster = Cluster(FN, {**V1, "status": {}})
     finding = asyncio.create_task(cluster.finder.find("default", "area", "1", ARN))
-    while len(cluster.reads) < 2:
+    for _ in range(20):  # until both reads are done and it waits
         await asyncio.sleep(0)
+    assert len(cluster.reads) == 2
     assert not finding.done()
     cluster.observe(VERSION, V1)
     assert (await finding).deployment.name == "area-v1-1"
