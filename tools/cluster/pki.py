@@ -78,12 +78,12 @@ class Pki:
         return self.folder / f"{name}.key"
 
     def token(self, user: str) -> str:
-        """Return the token of a user that `create` was given."""
+        """Return a user's token; ValueError when the keys were made without that user."""
         for line in self.tokens.read_text().splitlines():
             token, name, _ = line.split(",", 2)
             if name == user:
                 return token
-        raise KeyError(user)
+        raise ValueError(f"these keys know no {user}: `make down` first")
 
 
 def create(

@@ -10,7 +10,15 @@ import pytest
 import yaml
 
 from tools.cluster import control_plane, record
-from tools.cluster.native import addresses, cgroups, components, dns, files, namespaces
+from tools.cluster.native import (
+    addresses,
+    cgroups,
+    components,
+    configuration,
+    dns,
+    files,
+    namespaces,
+)
 from tools.cluster.pki import Pki
 
 
@@ -51,6 +59,17 @@ def test_containerd_takes_the_sandbox_image_it_is_given(folders: files.NodeFolde
     cri = tomllib.loads(text)["plugins"]["io.containerd.grpc.v1.cri"]
     assert cri["sandbox_image"] == "i:1"
     assert cri["netns_mounts_under_state_dir"] is True
+
+
+def test_an_unchanged_file_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    configuration.write_changed(path, "1", private=True)
+    assert path.stat().st_mode & 0o777 == 0o600
+    os.utime(path, (1, 1))
+    configuration.write_changed(path, "1")
+    assert path.stat().st_mtime == 1
+    configuration.write_changed(path, "2")
+    assert path.read_text() == "2"
 
 
 def test_no_client_of_the_controllers_is_slow(folders: files.NodeFolders) -> None:

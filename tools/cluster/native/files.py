@@ -25,6 +25,16 @@ PRIVATE_FOLDERS = (
 CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
 CNI_PLUGINS = Path("/usr/lib/cni")
 MAX_PODS = 500
+# Late: a developer's disk is always nearly full.
+EVICTION = {
+    "memory.available": "100Mi",
+    "nodefs.available": "1%",
+    "nodefs.inodesFree": "1%",
+    "imagefs.available": "1%",
+    "imagefs.inodesFree": "1%",
+}
+# Snapshotters that look for kernel modules and devices which are not needed.
+DISABLED_SNAPSHOTTERS = ("aufs", "btrfs", "devmapper", "zfs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,17 +94,12 @@ class NodeFolders:
 
 def containerd_toml(folders: NodeFolders, *, sandbox_image: str, snapshotter: str) -> str:
     """Return containerd's configuration (version 1.6, as in Debian 12)."""
+    disabled = [f"io.containerd.snapshotter.v1.{name}" for name in DISABLED_SNAPSHOTTERS]
     cri = 'plugins."io.containerd.grpc.v1.cri"'
     return f"""version = 2
 root = "{folders.containerd}"
 state = "/run/containerd/state"
-# Snapshotters that look for kernel modules and devices which are not needed.
-disabled_plugins = [
-  "io.containerd.snapshotter.v1.aufs",
-  "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.zfs",
-]
+disabled_plugins = {json.dumps(disabled)}
 
 [grpc]
 address = "{CONTAINERD_SOCKET}"
@@ -183,13 +188,7 @@ def kubelet_yaml(folders: NodeFolders) -> str:
             # Nothing can be pulled again: images are only ever imported.
             "imageGCHighThresholdPercent": 100,
             "imageGCLowThresholdPercent": 99,
-            "evictionHard": {
-                "memory.available": "100Mi",
-                "nodefs.available": "1%",
-                "nodefs.inodesFree": "1%",
-                "imagefs.available": "1%",
-                "imagefs.inodesFree": "1%",
-            },
+            "evictionHard": EVICTION,
             "logging": {"verbosity": 0},
         }
     )

@@ -7,25 +7,30 @@ ended first; data on disk (objects, images) is kept until `down`.
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.cluster import control_plane, pki, programs
+from tools.cluster import control_plane, programs
 from tools.cluster.layout import Layout
-from tools.cluster.native import addresses, cgroups, components, dns, files, namespaces
+from tools.cluster.native import (
+    addresses,
+    cgroups,
+    components,
+    configuration,
+    dns,
+    files,
+    namespaces,
+)
 from tools.cluster.native.namespaces import Inside
 from tools.cluster.native.processes import Processes
 from tools.cluster.shell import CommandFailed, Shell
 from tools.cluster.steps import Steps
 
 HOLDER = "holder"
-CONTROL_PLANE_UID = 65532  # USER of the control-plane image
 READY_SECONDS = 90.0
 POLL_SECONDS = 0.1
 RESOLV_CONFS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
@@ -156,39 +161,16 @@ class NativeNode:
         return ended
 
     def _configure(self) -> None:
-        """Write keys, kubeconfigs and configuration files (unchanged ones stay as they are)."""
-        folders = self.folders
-        folders.store.mkdir(mode=0o700, exist_ok=True)
-        os.chown(folders.store, CONTROL_PLANE_UID, CONTROL_PLANE_UID)
-        facts = json.loads((folders.root / "facts.json").read_text())
-        (folders.configuration / "cni").mkdir(parents=True, exist_ok=True)
-        keys = pki.create(
-            folders.pki,
-            addresses=["127.0.0.1", addresses.NODE_ADDRESS, control_plane.FIRST_SERVICE_ADDRESS],
-            identities=components.IDENTITIES,
-            now=datetime.datetime.now(datetime.UTC),
+        """Write keys, kubeconfigs and configuration files."""
+        facts = json.loads((self.folders.root / "facts.json").read_text())
+        configuration.write(
+            self.folders,
+            kubeconfig=self.layout.kubeconfig,
+            sandbox_image=self.sandbox_image,
+            snapshotter=facts["snapshotter"],
+            bridge_filter=facts["bridge_filter"],
+            name_servers=self._name_servers() if self.open else [],
         )
-        url = components.apiserver_settings(folders).url
-        for program, user in components.USERS.items():
-            text = control_plane.kubeconfig(url=url, pki=keys, user=user)
-            _write(folders.kubeconfig(program), text, private=True)
-        admin = control_plane.kubeconfig(url=url, pki=keys, user=control_plane.ADMIN.user)
-        pki.write_private(self.layout.kubeconfig, admin)
-        texts = {
-            "containerd.toml": files.containerd_toml(
-                folders, sandbox_image=self.sandbox_image, snapshotter=facts["snapshotter"]
-            ),
-            "cni/10-klambda.conflist": files.cni_conflist(),
-            "kubelet.yaml": files.kubelet_yaml(folders),
-            "kube-proxy.yaml": files.kube_proxy_yaml(folders, bridge_filter=facts["bridge_filter"]),
-            "resolv.conf": "search .\n",
-            "Corefile": dns.corefile(
-                kubeconfig=str(folders.kubeconfig("coredns")),
-                upstreams=self._name_servers() if self.open else [],
-            ),
-        }
-        for name, text in texts.items():
-            _write(folders.file(name), text)
 
     def _ensure(self, wanted: list[components.Component], inside: Inside) -> str:
         started = [each.name for each in wanted if self.processes.ensure(each, inside)]
@@ -218,16 +200,6 @@ class NativeNode:
             if path.exists() and (servers := dns.upstreams(path.read_text())):
                 return servers
         return []
-
-
-def _write(path: Path, text: str, *, private: bool = False) -> None:
-    """Write a file if its text changes: kube-proxy ends itself when its file is touched."""
-    if path.exists() and path.read_text() == text:
-        return
-    if private:
-        pki.write_private(path, text)
-    else:
-        path.write_text(text)
 
 
 NODE_READY = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
