@@ -18,6 +18,8 @@ from tools.cluster.layout import REPOSITORY, Layout
 from tools.cluster.steps import Steps
 
 CHART = REPOSITORY / "helm" / "klambda"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, where it is there: the CRDs are long."""
 SCENARIOS = ("default", "local", "ha", "namespaced")
 
 
@@ -51,7 +53,7 @@ def template(*words: str) -> str:
 
 def objects(text: str) -> list[dict[str, Any]]:
     """The objects in a rendered chart."""
-    return [each for each in yaml.safe_load_all(text) if each]
+    return [each for each in yaml.load_all(text, LOADER) if each]
 
 
 def only(found: Sequence[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
@@ -245,23 +246,52 @@ def test_budgets_only_for_what_is_several() -> None:
     assert budgets("default") == set()
 
 
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"gateway": {"replica": 2}}, "replica"),
+    ({"gatway": {"replicas": 2}}, "gatway"),
+    ({"gateway": {"replicas": "many"}}, "integer"),
+    ({"gateway": {"publicUrl": "https://x.example.com/"}}, "x.example.com"),
+    ({"gateway": {"service": {"nodePort": 0}}}, "minimum"),
+    ({"region": "nowhere"}, "nowhere"),
+    ({"accounts": {"default": "123"}}, "123"),
+    ({"accounts": {"default": 123456789012}}, "string"),
+    ({"store": {"persistence": {"hostPath": "relative"}}}, "relative"),
+    ({"store": {"persistence": {"size": "big"}}}, "big"),
+    ({"runtimes": {"python3.13": {"image": ""}}}, "''"),
+    ({"runtimes": {"Python": {"image": "x"}}}, "Python"),
+    ({"scope": {"namespaces": ["Team_A"]}}, "Team_A"),
+    ({"logLevel": "LOUD"}, "LOUD"),
+    ({"imagePullPolicy": "Sometimes"}, "Sometimes"),
+]
+
+
+def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Helm's way of putting a user's values over the defaults."""
+    result = dict(base)
+    for name, value in change.items():
+        known = result.get(name)
+        both = isinstance(known, dict) and isinstance(value, dict)
+        result[name] = merged(known, value) if both and known is not None else value
+    return result
+
+
+@pytest.mark.parametrize(("change", "complaint"), WRONG)
+def test_a_wrong_value_is_refused_by_name(change: dict[str, Any], complaint: str) -> None:
+    validator = jsonschema.Draft7Validator(json.loads((CHART / "values.schema.json").read_text()))
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert list(validator.iter_errors(defaults)) == []
+    errors = [error.message for error in validator.iter_errors(merged(defaults, change))]
+    assert any(complaint in error for error in errors), errors
+
+
 @pytest.mark.parametrize(
     ("setting", "complaint"),
     [
-        ("gateway.replica=2", "replica"),
-        ("gatway.replicas=2", "gatway"),
-        ("gateway.replicas=many", "integer"),
-        ("gateway.publicUrl=https://x.example.com/", "publicUrl"),
-        ("region=nowhere", "region"),
-        ("accounts.default=123", "accounts"),
-        ("store.persistence.hostPath=relative", "hostPath"),
-        ("runtimes.python3\\.13.image=", "image"),
-        ("logLevel=LOUD", "logLevel"),
-        ("imagePullPolicy=Sometimes", "imagePullPolicy"),
+        ("gateway.replica=2", "additional properties 'replica' not allowed"),
         ("runtimeSubstitutions.python3\\.12=python9", "python9 is not in runtimes"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(setting: str, complaint: str) -> None:
+def test_helm_itself_refuses(setting: str, complaint: str) -> None:
     done = run_helm("template", "klambda", str(CHART), "--set", setting)
     assert done.returncode != 0
     assert complaint in done.stderr
