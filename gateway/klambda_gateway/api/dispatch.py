@@ -17,6 +17,7 @@ from klambda_core.errors import LambdaError
 from klambda_gateway.api import sts
 from klambda_gateway.api.call import Call, Handler, Reply, Services
 from klambda_gateway.api.naming import target_of
+from klambda_gateway.api.objects import NameBusy
 from klambda_gateway.api.operations import HANDLERS
 from klambda_gateway.api.reading import Input, Parts, query_members, read
 from klambda_gateway.api.router import Route, Router
@@ -24,7 +25,16 @@ from klambda_gateway.api.validation import check
 from klambda_gateway.auth.gate import Caller
 from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import StoreError
-from klambda_kube.errors import ApiError, Forbidden, Invalid, KubeError, Throttled, Unreachable
+from klambda_kube.errors import (
+    ApiError,
+    Conflict,
+    Forbidden,
+    Invalid,
+    KubeError,
+    NotFound,
+    Throttled,
+    Unreachable,
+)
 from klambda_obs import logs
 
 _log = logs.get("klambda.gateway.api")
@@ -174,6 +184,13 @@ def translated(error: KubeError | StoreError) -> LambdaError:
         case Invalid():
             sentences = "; ".join(f"{cause.field}: {cause.message}" for cause in error.causes)
             return errors.invalid_parameter(sentences or error.message)
+        case NameBusy() | Conflict():
+            return errors.conflict(
+                "The operation cannot be performed at this time. Another change of the resource "
+                "is under way."
+            )
+        case NotFound():
+            return errors.not_found(error.message)
         case Forbidden():
             return LambdaError(errors.ACCESS_DENIED, error.message)
         case Throttled():

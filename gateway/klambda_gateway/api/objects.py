@@ -29,7 +29,14 @@ from klambda_core.errors import LambdaError
 from klambda_core.kinds import Kind
 from klambda_gateway.invoke.model import Observer
 from klambda_kube.api import Api
-from klambda_kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
+from klambda_kube.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    KubeError,
+    NotFound,
+    Unreachable,
+)
 
 ATTEMPTS = 5
 """How often a write is judged anew when somebody else was faster (design: resources)."""
@@ -46,7 +53,7 @@ class FunctionIndex(Protocol):
         ...
 
 
-class NameBusy(Exception):
+class NameBusy(KubeError):
     """The object name is taken by something that is not the caller's to replace."""
 
 
@@ -179,7 +186,7 @@ class Objects:
                 raise gone from None
             else:
                 return self._taken(type(item), body)
-        raise ApiError(HTTPStatus.CONFLICT, "Conflict", f"{item.name} changes too fast")
+        raise Conflict(HTTPStatus.CONFLICT, "Conflict", f"{item.name} changes too fast")
 
     async def delete(self, item: KubeObject) -> None:
         """Delete an object; its children go by the cluster's own collector."""
