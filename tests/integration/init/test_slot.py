@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -281,8 +282,9 @@ async def test_the_next_invocation_waits_while_one_completes(launch: Launch) -> 
         attempt, queue = connection.start(b"0")
         while (await queue.get()).type != HEAD:
             pass
+        asked = time.monotonic()
         held = await connection.invoke(0)
-        assert held.refused is None
+        assert held.refused is None or time.monotonic() - asked >= 0.1, "only patience ends it"
         connection.attempts.pop(attempt, None)
 
 
