@@ -54,6 +54,7 @@ class Deployment:
     owner: Owner | None
     content: Mapping[str, Any]
     empty: bool
+    created: str = ""
     deleting: bool = False
 
 

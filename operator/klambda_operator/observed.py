@@ -172,6 +172,7 @@ def deployment(record: Record) -> Deployment:
         owner=record.owner,
         content=content,
         empty=content["empty"],
+        created=record.created,
         deleting=record.deleting,
     )
 

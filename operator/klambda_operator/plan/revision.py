@@ -29,6 +29,9 @@ from klambda_operator.render.deployment import birth, render
 SWITCH_GRACE = timedelta(seconds=10)
 """Alias and code shifts reach all gateways within 1 s; ten times that is certain."""
 
+RECENT = 4
+"""So many old ones wait for that; one update after the other must not pile up Deployments."""
+
 CONFLICT_RETRY_S = 60.0
 DELETION_RETRY_S = 1.0
 
@@ -175,7 +178,8 @@ def _clear_away(
     since = parse_timestamp(active.since) if active and active.since else None
     wait = (since + SWITCH_GRACE - now).total_seconds() if since else 0.0
     if wait > 0:
-        return [], wait
+        old.sort(key=lambda d: (d.created, d.name))
+        return [_delete(d) for d in old[:-RECENT]], wait
     return [_delete(d) for d in old], None
 
 

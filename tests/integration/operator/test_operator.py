@@ -6,6 +6,7 @@ is cleaned up here the operator cleaned up itself.
 
 import random
 import time
+from pathlib import Path
 
 import pytest
 
@@ -430,6 +431,29 @@ class TestProcess:
             assert status == 1
             operator.start()
         hands.ready()
+
+    def test_bound_to_namespaces_it_leaves_the_others_alone(
+        self, apiserver: ApiServer, hands: Hands, operator: OperatorProcess, tmp_path: Path
+    ) -> None:
+        outside = Hands(apiserver, f"{hands.namespace}-outside")
+        bound = OperatorProcess(
+            apiserver, tmp_path / "log", KLAMBDA_WATCH_NAMESPACES=hands.namespace
+        )
+        operator.stop()
+        forget_lease(apiserver)
+        bound.start()
+        try:
+            outside.function()
+            hands.function()
+            hands.ready()
+            hands.patch(FUNCTION, "area", {"spec": {"timeout": 9}})
+            hands.ready()
+            assert "status" not in (outside.get(FUNCTION, "area") or {})
+        finally:
+            bound.stop()
+            forget_lease(apiserver)
+            operator.start()
+        outside.ready()
 
     def test_a_second_operator_waits_for_the_lease(
         self, apiserver: ApiServer, operator: OperatorProcess

@@ -134,6 +134,18 @@ class TestFunction:
         found = plan(snapshot(item, deployment_of(item), before), NOW + timedelta(seconds=10))
         assert [a.name for a in found.actions if isinstance(a, Delete)] == [before.name] * expected
 
+    def test_quick_updates_do_not_pile_up(self) -> None:
+        item = settled(function())
+        old = [
+            deployment_of(function(timeout=9 + n), created=f"2026-11-21T11:00:0{n}Z")
+            for n in range(6)
+        ]
+        found = plan(snapshot(item, deployment_of(item), *reversed(old)), NOW)
+        assert [a.name for a in found.actions if isinstance(a, Delete)] == [
+            each.name for each in old[:2]
+        ]
+        assert found.requeue_after == 10.0
+
     def test_the_old_is_deleted_exactly_as_it_was_seen(self) -> None:
         item, before = settled(function()), deployment_of(function(timeout=9))
         (action,) = plan(snapshot(item, deployment_of(item), before), LATER).actions
