@@ -12,7 +12,7 @@ from typing import Any
 from klambda_core import assignment, digest, names
 from klambda_core.assignment import Assignment
 from klambda_core.canonical import canonical_json
-from klambda_core.code import CodeRef, Unresolved, resolved_code
+from klambda_core.code import CODE_PENDING, CodeRef, Unresolved, resolved_code
 from klambda_core.crd import Active, Condition, Failed, Function, Version
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.pod import PodSettings
@@ -66,13 +66,15 @@ class Blocked:
     """Why there can be no such revision now.
 
     `condition` is the type that is False besides Ready (None: somebody else's condition says it);
-    `code` is Lambda's reason code when only a change by the user can help.
+    `code` is Lambda's reason code when only a change by the user can help; `passing`: somebody is
+    at work on it, and nobody else need do anything.
     """
 
     condition: str | None
     reason: str
     message: str
     code: str | None = None
+    passing: bool = False
 
 
 def subject_of_function(function: Function) -> Subject:
@@ -135,7 +137,13 @@ def assess(subject: Subject, world: World) -> Target | Blocked:
     code = subject.code
     if isinstance(code, Unresolved):
         final = reasons.CODE_INVALID_ZIP if code.final else None
-        return Blocked(condition=None, reason=code.reason, message=code.message, code=final)
+        return Blocked(
+            condition=None,
+            reason=code.reason,
+            message=code.message,
+            code=final,
+            passing=code.reason == CODE_PENDING,
+        )
     if subject.missing_layer is not None:
         return Blocked(
             condition=reasons.LAYERS_RESOLVED,

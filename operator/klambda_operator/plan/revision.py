@@ -109,7 +109,7 @@ def _make(
         return _Step(trouble=trouble, requeue_after=CONFLICT_RETRY_S)
     if found.deleting:
         message = "The Deployment is being deleted and will be made again."
-        trouble = _deployment_trouble(reasons.BEING_DELETED, message)
+        trouble = _deployment_trouble(reasons.BEING_DELETED, message, passing=True)
         return _Step(trouble=trouble, requeue_after=DELETION_RETRY_S)
     if drifted(found.content, manifest):
         return _Step(actions=[_repair(found, manifest)])
@@ -233,8 +233,16 @@ def _blocked(
     )
 
 
-def _deployment_trouble(reason: str, message: str, code: str | None = None) -> Blocked:
-    return Blocked(condition=reasons.DEPLOYMENT_APPLIED, reason=reason, message=message, code=code)
+def _deployment_trouble(
+    reason: str, message: str, code: str | None = None, *, passing: bool = False
+) -> Blocked:
+    return Blocked(
+        condition=reasons.DEPLOYMENT_APPLIED,
+        reason=reason,
+        message=message,
+        code=code,
+        passing=passing,
+    )
 
 
 def _facts(*, target: Target | None, trouble: Blocked | None = None) -> list[Fact]:
@@ -244,7 +252,10 @@ def _facts(*, target: Target | None, trouble: Blocked | None = None) -> list[Fac
         Fact(type=reasons.READY, status="True", reason=reasons.OK)
         if trouble is None
         else Fact(
-            type=reasons.READY, status="False", reason=trouble.reason, message=trouble.message
+            type=reasons.READY,
+            status="Unknown" if trouble.passing else "False",
+            reason=trouble.reason,
+            message=trouble.message,
         )
     ]
     status: Truth = "True" if trouble is None or trouble.condition in steps else "Unknown"

@@ -79,7 +79,7 @@ def plan_broken(broken: Broken, now: datetime) -> Plan:
 
 def _worth_telling(transition: Transition) -> bool:
     condition = transition.condition
-    if condition.type not in _TOLD:
+    if condition.type not in _TOLD or condition.status == "Unknown":
         return False
     # A fact that never was is no news.
     return (
