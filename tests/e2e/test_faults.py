@@ -18,8 +18,7 @@ from tests.support.cluster import Cluster, wait_until
 KILLS = 20
 CALLER_ERRORS = (
     botocore.exceptions.ClientError,  # 4xx/5xx while a part is away
-    botocore.exceptions.HTTPClientError,  # connection refused or cut
-    botocore.exceptions.WaiterError,
+    botocore.exceptions.BotoCoreError,  # connection refused or cut, a waiter that gave up
     AssertionError,
 )
 
