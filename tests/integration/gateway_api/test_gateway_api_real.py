@@ -27,6 +27,7 @@ import pytest
 from klambda_core.kinds import ALIAS, FUNCTION, SECRET, VERSION
 from tests.integration.gateway_api.conftest import HOME, Rig
 from tests.unit.gateway_api.fakes import ROLE, make_zip
+from tests.unit.gateway_api.test_configuration_api import CASES, CLEARED
 
 
 def create(client: Any, name: str, **more: Any) -> dict[str, Any]:
@@ -364,3 +365,36 @@ def test_a_presigned_url_invokes(rig: Rig, client: Any, name: str) -> None:
         assert answer.read() == b"{}"
         assert answer.headers["X-Amz-Executed-Version"] == "$LATEST"
         assert answer.headers["x-amzn-RequestId"]
+
+
+def test_the_schema_takes_what_the_api_takes(rig: Rig, client: Any, name: str) -> None:
+    """Every configuration member at creation, then every one of them cleared or changed."""
+    first = {member: given for member, given, _ in reversed(CASES)}
+    first["VpcConfig"] = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    made = create(client, name, Tags={"a b": "c:d"}, **first)
+    for member, given, shown in CASES:
+        if first[member] == given:
+            assert made[member] == shown, member
+    rig.settle()
+    changes = {member: clearing for member, _, clearing, _ in CLEARED}
+    changed = client.update_function_configuration(FunctionName=name, **changes)
+    for member, _, _, shown in CLEARED:
+        if member != "LoggingConfig":
+            assert changed.get(member) == shown, member
+    assert changed["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{name}"}
+    client.add_permission(
+        FunctionName=name, StatementId="s", Action="lambda:InvokeFunction", Principal="*"
+    )
+    client.create_function_url_config(
+        FunctionName=name, AuthType="NONE", Cors={"AllowOrigins": ["*"], "MaxAge": 5}
+    )
+    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    spec = next(o for o in rig.objects(FUNCTION) if o["spec"].get("functionName") == name)["spec"]
+    assert {"policy", "url", "eventInvokeConfig", "reservedConcurrentExecutions"} <= set(spec)
+    client.remove_permission(FunctionName=name, StatementId="s")
+    client.delete_function_url_config(FunctionName=name)
+    client.delete_function_event_invoke_config(FunctionName=name)
+    client.delete_function_concurrency(FunctionName=name)
+    spec = next(o for o in rig.objects(FUNCTION) if o["spec"].get("functionName") == name)["spec"]
+    assert not {"policy", "url", "eventInvokeConfig", "reservedConcurrentExecutions"} & set(spec)

@@ -1,0 +1,166 @@
+"""Every configuration member: set at creation, changed, cleared. Source: aws-contract a.4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from klambda_core.kinds import FUNCTION
+from tests.unit.gateway_api.fakes import ACCOUNT, REGION, ROLE, World, make_zip
+
+QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"
+KMS = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"
+EFS = f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:access-point/fsap-" + "0" * 17
+JSON_LOGS = {"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG", "LogGroup": "/mine"}
+
+CASES: list[tuple[str, Any, Any]] = [
+    ("Description", "d", "d"),
+    ("Timeout", 900, 900),
+    ("MemorySize", 10240, 10240),
+    ("Architectures", ["arm64"], ["arm64"]),
+    ("EphemeralStorage", {"Size": 1024}, {"Size": 1024}),
+    ("TracingConfig", {"Mode": "Active"}, {"Mode": "Active"}),
+    ("Environment", {"Variables": {"AA": "é"}}, {"Variables": {"AA": "é"}}),
+    ("Environment", {}, {"Variables": {}}),
+    ("DeadLetterConfig", {"TargetArn": QUEUE}, {"TargetArn": QUEUE}),
+    ("KMSKeyArn", KMS, KMS),
+    (
+        "FileSystemConfigs",
+        [{"Arn": EFS, "LocalMountPath": "/mnt/a"}],
+        [{"Arn": EFS, "LocalMountPath": "/mnt/a"}],
+    ),
+    (
+        "SnapStart",
+        {"ApplyOn": "PublishedVersions"},
+        {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"},
+    ),
+    ("LoggingConfig", JSON_LOGS, {**JSON_LOGS, "SystemLogLevel": "INFO"}),
+    ("LoggingConfig", {"LogFormat": "Text"}, {"LogFormat": "Text", "LogGroup": "/aws/lambda/area"}),
+]
+CLEARED: list[tuple[str, Any, Any, Any]] = [
+    ("DeadLetterConfig", {"TargetArn": QUEUE}, {"TargetArn": ""}, None),
+    ("FileSystemConfigs", [{"Arn": EFS, "LocalMountPath": "/mnt/a"}], [], None),
+    ("KMSKeyArn", KMS, "", None),
+    ("Environment", {"Variables": {"AA": "1"}}, {"Variables": {}}, {"Variables": {}}),
+    (
+        "VpcConfig",
+        {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+        {"SubnetIds": [], "SecurityGroupIds": []},
+        {"SubnetIds": [], "SecurityGroupIds": [], "VpcId": "", "Ipv6AllowedForDualStack": False},
+    ),
+    (
+        "LoggingConfig",
+        JSON_LOGS,
+        {"LogFormat": "Text"},
+        {"LogFormat": "Text", "LogGroup": "/aws/lambda/area"},
+    ),
+]
+
+
+def create(client: Any, **more: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = client.create_function(
+        FunctionName="area", Runtime="python3.13", Handler="a.b", Role=ROLE,
+        Code={"ZipFile": make_zip()}, **more,
+    )  # fmt: skip
+    return answer
+
+
+@pytest.mark.parametrize(("member", "given", "shown"), CASES)
+def test_set_at_creation(client: Any, member: str, given: Any, shown: Any) -> None:
+    assert create(client, **{member: given})[member] == shown
+    assert client.get_function_configuration(FunctionName="area")[member] == shown
+
+
+@pytest.mark.parametrize(
+    ("member", "given", "shown"), [case for case in CASES if case[0] != "Architectures"]
+)
+def test_set_by_an_update(world: World, client: Any, member: str, given: Any, shown: Any) -> None:
+    create(client)
+    world.kube.settle()
+    answer = client.update_function_configuration(FunctionName="area", **{member: given})
+    assert answer[member] == shown
+
+
+@pytest.mark.parametrize(("member", "given", "clearing", "shown"), CLEARED)
+def test_cleared(
+    world: World, client: Any, member: str, given: Any, clearing: Any, shown: Any
+) -> None:
+    create(client, **{member: given})
+    world.kube.settle()
+    answer = client.update_function_configuration(FunctionName="area", **{member: clearing})
+    assert answer.get(member) == shown
+    assert answer["LastUpdateStatus"] == "InProgress"
+
+
+def test_a_vpc_shows_its_id(client: Any) -> None:
+    shown = create(client, VpcConfig={"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]})
+    assert shown["VpcConfig"]["VpcId"].startswith("vpc-")
+    assert shown["VpcConfig"]["SubnetIds"] == ["subnet-1"]
+
+
+def test_architectures_change_with_the_code(world: World, client: Any) -> None:
+    create(client)
+    world.kube.settle()
+    answer = client.update_function_code(
+        FunctionName="area", ZipFile=make_zip(), Architectures=["arm64"]
+    )
+    assert answer["Architectures"] == ["arm64"]
+
+
+def test_a_version_freezes_the_configuration(world: World, client: Any) -> None:
+    create(client, Environment={"Variables": {"AA": "1"}}, Description="latest")
+    world.kube.settle()
+    client.publish_version(FunctionName="area", Description="frozen")
+    client.update_function_configuration(
+        FunctionName="area", Environment={"Variables": {"AA": "2"}}, Timeout=9
+    )
+    found = client.get_function_configuration(FunctionName="area", Qualifier="1")
+    assert (found["Environment"], found["Timeout"], found["Description"]) == (
+        {"Variables": {"AA": "1"}}, 3, "frozen",
+    )  # fmt: skip
+
+
+def test_what_kubectl_made_is_shown_with_defaults(world: World, client: Any) -> None:
+    """A role is optional in the object and always there in the API."""
+    create(client)
+    spec = world.kube.all(FUNCTION)[0]["spec"]
+    del spec["role"]
+    spec["layers"] = [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1"]
+    found = client.get_function_configuration(FunctionName="area")
+    assert found["Role"] == f"arn:aws:iam::{ACCOUNT}:role/klambda-default"
+    assert found["Layers"] == [{"Arn": spec["layers"][0], "CodeSize": 0}]
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ({"PackageType": "Image"}, "PackageType Image is not supported"),
+        (
+            {"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}},
+            "TenancyConfig is not supported",
+        ),
+        ({"Code": {"S3Bucket": "bbb", "S3Key": "k"}}, "Code in S3 is not supported"),
+        ({"Code": {"ImageUri": "x"}}, "Please don't provide ImageUri"),
+        ({"Layers": [f"arn:aws:lambda:eu-west-1:{ACCOUNT}:layer:l:1"]}, "in region us-east-1."),
+        ({"Layers": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1"] * 6}, "more than 5 layers"),
+    ],
+)
+def test_refusals(world: World, client: Any, members: dict[str, Any], text: str) -> None:
+    arguments = {
+        "FunctionName": "area", "Runtime": "python3.13", "Handler": "a.b", "Role": ROLE,
+        "Code": {"ZipFile": make_zip()},
+    } | members  # fmt: skip
+    with pytest.raises(client.exceptions.InvalidParameterValueException):
+        client.create_function(**arguments)
+    assert text in world.error()["message"]
+
+
+@pytest.mark.parametrize("missing", ["Runtime", "Handler"])
+def test_runtime_and_handler_are_mandatory(world: World, client: Any, missing: str) -> None:
+    arguments = {"Runtime": "python3.13", "Handler": "a.b"}
+    del arguments[missing]
+    with pytest.raises(client.exceptions.InvalidParameterValueException, match="are mandatory"):
+        client.create_function(
+            FunctionName="area", Role=ROLE, Code={"ZipFile": make_zip()}, **arguments
+        )
