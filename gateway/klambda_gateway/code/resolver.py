@@ -173,8 +173,11 @@ class CodeResolver:
             function.namespace,
             function.name,
             {
-                # The uid makes it a precondition: never write about a namesake.
-                "metadata": {"name": function.name, "uid": function.uid},
+                # A precondition (a uid here would be none): never write about a namesake.
+                "metadata": {
+                    "name": function.name,
+                    "resourceVersion": function.metadata.resource_version,
+                },
                 "status": status,
             },
             field_manager=MANAGER_GATEWAY_CODE,
