@@ -74,8 +74,9 @@ fmt: venv ## format the sources
 golden: venv ## rewrite the golden files (tests/golden)
 	@KLAMBDA_GOLDEN=write $(PYTEST) --quiet -p no:randomly tests/unit -k golden
 
-crds: venv ## generate crds/*.yaml from the models
+crds: venv ## generate crds/*.yaml from the models, and the chart's copies
 	@$(RUN)python -m tools.crdgen
+	@cp crds/*.yaml helm/klambda/files/crds/
 
 bench: bench-cold ## all measurements
 
