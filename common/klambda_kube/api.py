@@ -101,6 +101,7 @@ class Api:
         """Close all connections, watches included."""
         if self._session is not None:
             await self._session.close()
+            await asyncio.sleep(0)  # what was aborted closes its socket in the loop's next turn
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
         """One object, read from etcd."""

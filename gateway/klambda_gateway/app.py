@@ -159,6 +159,7 @@ class Gateway:
             sender=self.server,
             admission=self.admission,
             watching=Measured(self.metrics),
+            ran=self.demand.ran,
         )
         self.http = HttpServer(
             self._api_app(),

@@ -14,8 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from tools.cluster.shell import CommandFailed, Shell
 
+EXPECTED_FAILURES = (CommandFailed, OSError, ValueError, BotoCoreError, ClientError)
+"""What a step may meet in the world; anything else is a bug of ours and shows its traceback."""
 HEARTBEAT_SECONDS = 20.0
 LINE_WIDTH = 110
 
@@ -62,7 +66,7 @@ class Steps:
         watch.start()
         try:
             yield step
-        except (CommandFailed, OSError, TimeoutError, ValueError) as error:
+        except EXPECTED_FAILURES as error:
             self._failed(title, error, path, remedy, start)
             raise StepFailed(title) from error
         finally:

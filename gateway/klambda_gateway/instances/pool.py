@@ -44,6 +44,8 @@ class Pool(Generic[W]):
     """Longest connected first."""
     waiters: dict[str, W] = field(default_factory=dict)
     """By attempt, first come first."""
+    moved: float = 0.0
+    """When somebody in the queue last got an instance."""
 
     def take(self, attempt: str) -> Record | None:
         """Hand an instance to this attempt, if there is one now."""

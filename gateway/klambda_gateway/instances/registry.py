@@ -105,6 +105,7 @@ class Registry:
     def serve(self, pool: InstancePool) -> None:
         """Hand out what there is; ask for more when it is not enough."""
         while granted := pool.match():
+            pool.moved = self._clock()
             for waiter, record in granted:
                 waiter.grant(record)
                 pool.file(record)  # back at once when the waiter had just gone

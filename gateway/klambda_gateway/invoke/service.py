@@ -23,6 +23,7 @@ from klambda_gateway.admission.concurrency import Admission, Permit
 from klambda_gateway.instances.acquire import Moved, StartsFail, WaitedTooLong, acquire
 from klambda_gateway.instances.attempt import Answer, Attempt
 from klambda_gateway.instances.call import Broken, Call, Outcome
+from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.invoke.metrics import Unmeasured, Watching
@@ -101,15 +102,18 @@ class InvokeService:
         sender: Sender,
         admission: Admission,
         watching: Watching | None = None,
+        ran: Callable[[DeploymentKey, float], None] = lambda *_: None,
         wait_limit: float = WAIT_LIMIT_S,
         fate_patience: float = FATE_PATIENCE_S,
         prefix: Callable[[], str] = lambda: secrets.token_hex(6),
     ) -> None:
+        """``ran`` is told of each run: whose, and how many seconds."""
         self._finder = finder
         self._registry = registry
         self._sender = sender
         self._admission = admission
         self._watching: Watching = watching or Unmeasured()
+        self._ran = ran
         self._wait_limit = wait_limit
         self._fate_patience = fate_patience
         self._calls: dict[str, Call] = {}
@@ -199,6 +203,8 @@ class InvokeService:
     def _over(self, story: _Story, call: Call) -> None:
         del self._calls[call.id]
         self._watching.over(call.attempt)
+        if (report := call.attempt.report) is not None:
+            self._ran(call.record.key, report.duration_ms / 1000)
         story.permit.closed()
 
     async def _call(self, story: _Story, call: Call) -> Outcome:

@@ -19,6 +19,7 @@ from klambda_gateway.instances.deployments import DeploymentFacts
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.instances.record import COMPLETING_S
 from klambda_gateway.instances.registry import InstancePool, Registry
+from klambda_gateway.scale.pace import STALLED_S, Durations, worth
 from klambda_gateway.scale.starter import Starter
 from klambda_gateway.scale.starts import (
     Backoff,
@@ -67,6 +68,7 @@ class Demand:
         self._known = known
         self._prepare = prepare
         self._report = report
+        self._durations = Durations()
         self._starts: dict[DeploymentKey, Starts] = {}
         self._backoffs: dict[DeploymentKey, Backoff] = {}
         self._unschedulable: dict[str, float] = {}
@@ -90,6 +92,10 @@ class Demand:
         """Note a new instance: starts work."""
         if key in self._starts:
             self._starts[key].arrived()
+
+    def ran(self, key: DeploymentKey, seconds: float) -> None:
+        """Note how long a run took."""
+        self._durations.note(self._function(key), seconds)
 
     def works(self, key: DeploymentKey) -> None:
         """Note that an instance carried out its assignment."""
@@ -166,12 +172,26 @@ class Demand:
             return 0
         now = self._now()
         soon = sum(1 for record in pool.records.values() if record.free_soon(now))
-        if soon:
+        waiting = len(pool.waiters) - soon
+        wanted = self._worth(pool, waiting, now)
+        if soon or wanted < waiting:
             self._look_again(key)
         starts = self._starts.setdefault(key, Starts())
         dialled = sum(1 for record in pool.pods() if record.boot is not None)
         coming = self._starter.replicas(key) - dialled
-        return starts.shortfall(waiting=len(pool.waiters) - soon, coming=coming, now=now)
+        return starts.shortfall(waiting=wanted, coming=coming, now=now)
+
+    def _worth(self, pool: InstancePool, waiting: int, now: float) -> int:
+        """Return how many starts these requests are worth (``pace``)."""
+        serving = pool.serving()
+        first = next(iter(pool.waiters.values()))
+        stalled = serving > 0 and now - max(first.since, pool.moved) >= STALLED_S
+        duration = self._durations.of(self._function(pool.key))
+        return worth(waiting=waiting, serving=serving, duration=duration, stalled=stalled)
+
+    def _function(self, key: DeploymentKey) -> tuple[str, str]:
+        facts = self._known(key)
+        return key.namespace, facts.function if facts is not None else key.name
 
     def _look_again(self, key: DeploymentKey) -> None:
         """Ask again when instances that are completing should have been free."""

@@ -1,0 +1,66 @@
+"""How many starts the requests that wait are worth: pure.
+
+Lambda gives each waiting request an environment of its own. A start costs a quarter of a
+CPU-second and takes hundreds of milliseconds; in that time one instance runs a hundred requests of
+two milliseconds. So requests that are short against a start share instances, as long as none waits
+noticeably longer for it; from ``SHARE_WITHIN_S`` on, Lambda's rule holds.
+
+    worth = waiting                                  long runs (≥ SHARE_WITHIN_S), or stalled
+          = min(waiting, ⌈waiting x duration / SHARE_WITHIN_S⌉ - serving)   else (the first always)
+
+Place: ``demand`` asks before each start; durations come from the ``end`` of each run.
+Invariants: never more than wait; somebody who waits is worth a start when nothing serves; a queue
+that does not move gets Lambda's rule, whatever was measured before.
+Not here: what is already on its way (``starts``), letting go (``decide``).
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Final
+
+SHARE_WITHIN_S: Final = 0.125
+"""What requests in a queue may wait for each other: a small part of a start."""
+STALLED_S: Final = 0.25
+"""A queue before serving instances that has not moved for this long is stalled."""
+UNKNOWN_AT_ONCE: Final = 10
+"""Starts on their way for a function that has never run here: the first answer tells the rest."""
+FUNCTIONS_LIMIT: Final = 10_000
+_WEIGHT: Final = 0.2
+"""Of the newest run: a change of pace is learnt within a few runs."""
+
+
+def worth(*, waiting: int, serving: int, duration: float | None, stalled: bool) -> int:
+    """Return how many starts should be on their way.
+
+    ``duration``: of one run, in seconds; None when unknown. ``serving``: instances that have
+    dialled in. ``stalled``: instances serve, and yet nobody in the queue got one for a while.
+    """
+    if duration is None and not stalled:
+        return min(waiting, UNKNOWN_AT_ONCE)
+    if stalled or duration is None or duration >= SHARE_WITHIN_S:
+        return waiting
+    least = 1 if waiting and not serving else 0
+    enough = ceil(waiting * duration / SHARE_WITHIN_S)
+    return max(least, min(waiting, enough - serving))
+
+
+class Durations:
+    """How long runs of each function take: a moving mean, kept over revisions."""
+
+    def __init__(self) -> None:
+        self._means: dict[tuple[str, str], float] = {}
+
+    def note(self, function: tuple[str, str], seconds: float) -> None:
+        """Take in a run."""
+        before = self._means.get(function)
+        if before is None:
+            if len(self._means) >= FUNCTIONS_LIMIT:
+                del self._means[next(iter(self._means))]
+            self._means[function] = seconds
+        else:
+            self._means[function] = before + _WEIGHT * (seconds - before)
+
+    def of(self, function: tuple[str, str]) -> float | None:
+        """Return the mean in seconds; None for a function that has never run here."""
+        return self._means.get(function)
