@@ -26,8 +26,9 @@ STALLED_S: Final = 0.25
 UNKNOWN_AT_ONCE: Final = 10
 """Starts on their way for a function that has never run here: the first answer tells the rest."""
 FUNCTIONS_LIMIT: Final = 10_000
-_WEIGHT: Final = 0.2
-"""Of the newest run: a change of pace is learnt within a few runs."""
+_FASTER, _SLOWER = 0.5, 0.05
+"""Weight of a run below, above the mean: what a run can do counts. On a crowded node all runs get
+slower, and more starts would crowd it more; a function that did become slow stalls its queue."""
 
 
 def worth(*, waiting: int, serving: int, duration: float | None, stalled: bool) -> int:
@@ -46,7 +47,7 @@ def worth(*, waiting: int, serving: int, duration: float | None, stalled: bool) 
 
 
 class Durations:
-    """How long runs of each function take: a moving mean, kept over revisions."""
+    """How long runs of each function take: a moving mean that leans to the fast ones, kept over revisions."""
 
     def __init__(self) -> None:
         self._means: dict[tuple[str, str], float] = {}
@@ -59,7 +60,8 @@ class Durations:
                 del self._means[next(iter(self._means))]
             self._means[function] = seconds
         else:
-            self._means[function] = before + _WEIGHT * (seconds - before)
+            weight = _FASTER if seconds < before else _SLOWER
+            self._means[function] = before + weight * (seconds - before)
 
     def of(self, function: tuple[str, str]) -> float | None:
         """Return the mean in seconds; None for a function that has never run here."""

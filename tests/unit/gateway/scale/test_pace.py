@@ -63,6 +63,16 @@ def test_the_mean_follows_a_change_of_pace() -> None:
     for _ in range(5):
         durations.note(function, 1.0)
     assert (durations.of(function) or 0) > SHARE_WITHIN_S
+    for _ in range(8):
+        durations.note(function, 0.002)
+    assert (durations.of(function) or 1) < 0.01
+
+
+def test_a_crowded_node_does_not_make_a_function_long() -> None:
+    durations = Durations()
+    for turn in range(100):
+        durations.note(("default", "f"), 0.002 if turn % 3 == 0 else 0.1)
+    assert (durations.of(("default", "f")) or 1) < 0.02
 
 
 def test_the_oldest_functions_are_forgotten() -> None:
