@@ -185,7 +185,8 @@ class Demand:
         """Return how many starts these requests are worth (``pace``)."""
         serving = pool.serving()
         first = next(iter(pool.waiters.values()))
-        stalled = serving > 0 and now - max(first.since, pool.moved) >= STALLED_S
+        proven = any(record.serving and record.served for record in pool.records.values())
+        stalled = proven and now - max(first.since, pool.moved) >= STALLED_S
         duration = self._durations.of(self._function(pool.key))
         return worth(waiting=waiting, serving=serving, duration=duration, stalled=stalled)
 

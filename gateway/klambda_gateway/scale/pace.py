@@ -22,7 +22,7 @@ from typing import Final
 SHARE_WITHIN_S: Final = 0.125
 """What requests in a queue may wait for each other: a small part of a start."""
 STALLED_S: Final = 0.25
-"""A queue before serving instances that has not moved for this long is stalled."""
+"""A queue before instances that have served already and that has not moved for this long."""
 UNKNOWN_AT_ONCE: Final = 10
 """Starts on their way for a function that has never run here: the first answer tells the rest."""
 FUNCTIONS_LIMIT: Final = 10_000
