@@ -47,7 +47,7 @@ def worth(*, waiting: int, serving: int, duration: float | None, stalled: bool) 
 
 
 class Durations:
-    """How long runs of each function take: a moving mean that leans to the fast ones, kept over revisions."""
+    """How long runs of each function take: a moving mean, leaning to the fast; over revisions."""
 
     def __init__(self) -> None:
         self._means: dict[tuple[str, str], float] = {}
