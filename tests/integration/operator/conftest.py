@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from klambda_core.kinds import FUNCTION
 from tests.integration.operator.rig import OWN_NAMESPACE, Hands, OperatorProcess
 from tests.support.apiserver import ApiServer, running_apiserver
 
@@ -29,5 +30,9 @@ def operator(
 
 
 @pytest.fixture
-def hands(apiserver: ApiServer, operator: OperatorProcess) -> Hands:
-    return Hands(apiserver, f"op-{uuid.uuid4().hex[:8]}")
+def hands(apiserver: ApiServer, operator: OperatorProcess) -> Iterator[Hands]:
+    """Hands in a namespace of their own; what they made must not trouble a later restart."""
+    own = Hands(apiserver, f"op-{uuid.uuid4().hex[:8]}")
+    yield own
+    for function in own.list(FUNCTION):
+        own.delete(FUNCTION, function["metadata"]["name"])
