@@ -154,10 +154,14 @@ class Cluster:
         self.wait_updated(name)
 
     def wait_active(self, name: str) -> None:
-        """Wait for State Active."""
-        self.aws.get_waiter("function_active_v2").wait(
-            FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
-        )
+        """Wait for State Active, more eagerly than botocore's waiter (a second between looks)."""
+
+        def active() -> bool:
+            seen = self.aws.get_function_configuration(FunctionName=name)
+            assert seen["State"] != "Failed", seen
+            return bool(seen["State"] == "Active")
+
+        wait_until(f"{name} is active", active)
 
     def wait_updated(self, name: str) -> None:
         """Wait for LastUpdateStatus Successful."""
