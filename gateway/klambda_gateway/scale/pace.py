@@ -5,12 +5,13 @@ CPU-second and takes hundreds of milliseconds; in that time one instance runs a 
 two milliseconds. So requests that are short against a start share instances, as long as none waits
 noticeably longer for it; from ``SHARE_WITHIN_S`` on, Lambda's rule holds.
 
-    worth = waiting                                  long runs (≥ SHARE_WITHIN_S), or stalled
+    worth = waiting                                                  long runs (≥ SHARE_WITHIN_S)
+          = min(waiting, AT_ONCE)                                    unknown, or a queue that stalls
           = min(waiting, ⌈waiting x duration / SHARE_WITHIN_S⌉ - serving)   else (the first always)
 
 Place: ``demand`` asks before each start; durations come from the ``end`` of each run.
 Invariants: never more than wait; somebody who waits is worth a start when nothing serves; a queue
-that does not move gets Lambda's rule, whatever was measured before.
+that does not move gets more, whatever was measured before.
 Not here: what is already on its way (``starts``), letting go (``decide``).
 """
 
@@ -23,8 +24,9 @@ SHARE_WITHIN_S: Final = 0.125
 """What requests in a queue may wait for each other: a small part of a start."""
 STALLED_S: Final = 0.25
 """A queue before instances that have served already and that has not moved for this long."""
-UNKNOWN_AT_ONCE: Final = 10
-"""Starts on their way for a function that has never run here: the first answer tells the rest."""
+AT_ONCE: Final = 10
+"""Starts on their way for a function that has never run here, or whose short runs stand still: the
+next answers tell the rest."""
 FUNCTIONS_LIMIT: Final = 10_000
 _FASTER, _SLOWER = 0.5, 0.05
 """Weight of a run below, above the mean: what a run can do counts. On a crowded node all runs get
@@ -37,10 +39,10 @@ def worth(*, waiting: int, serving: int, duration: float | None, stalled: bool) 
     ``duration``: of one run, in seconds; None when unknown. ``serving``: instances that have
     dialled in. ``stalled``: instances serve, and yet nobody in the queue got one for a while.
     """
-    if duration is None and not stalled:
-        return min(waiting, UNKNOWN_AT_ONCE)
-    if stalled or duration is None or duration >= SHARE_WITHIN_S:
+    if duration is not None and duration >= SHARE_WITHIN_S:
         return waiting
+    if duration is None or stalled:
+        return min(waiting, AT_ONCE)
     least = 1 if waiting and not serving else 0
     enough = ceil(waiting * duration / SHARE_WITHIN_S)
     return max(least, min(waiting, enough - serving))

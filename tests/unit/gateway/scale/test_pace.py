@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from klambda_gateway.scale.pace import (
     FUNCTIONS_LIMIT,
     SHARE_WITHIN_S,
-    UNKNOWN_AT_ONCE,
+    AT_ONCE,
     Durations,
     worth,
 )
@@ -26,9 +26,10 @@ from klambda_gateway.scale.pace import (
         pytest.param(100, 1, 0.01, False, 7, id="eight are enough, one is there"),
         pytest.param(3, 2, 0.1, False, 1, id="between the two"),
         pytest.param(5, 1, 0.002, True, 5, id="a queue that stands still"),
+        pytest.param(50, 1, 0.002, True, AT_ONCE, id="up to a limit, for they are short"),
         pytest.param(5, 1, None, True, 5, id="or has never moved"),
         pytest.param(3, 0, None, False, 3, id="nobody knows: one each"),
-        pytest.param(50, 0, None, False, UNKNOWN_AT_ONCE, id="up to a limit"),
+        pytest.param(50, 0, None, False, AT_ONCE, id="up to a limit"),
         pytest.param(0, 0, 0.002, False, 0, id="nobody waits"),
     ],
 )
