@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import CONTROL_PLANE, REPOSITORY, Cluster
+from tests.support.cluster import CONTROL_PLANE, REPOSITORY, Cluster, wait_until
 
 SOURCE = "def handler(event, context):\n    return 'here'\n"
 PART_PODS = ("gateway", "operator", "store")
@@ -124,6 +124,8 @@ def test_uninstall_keeps_the_functions_and_a_new_install_serves_them(
     cluster.kubectl("wait", "fn", name, "--for=condition=Ready", "--timeout=60s")
     helm(cluster, "uninstall", "klambda", "--namespace", CONTROL_PLANE, "--wait")
     assert cluster.one("fn", name) is not None
+    # A gateway on its way out would still take requests, without its rights to start anything.
+    wait_until("the parts are gone", lambda: not any(cluster.pods_of(part) for part in PART_PODS))
     upgrade(cluster, REPOSITORY / "helm" / "klambda")
     cluster.wait_ready()
     assert cluster.invoke(name) == "here"

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klambda_gateway.scale.pace import (
+    AT_ONCE,
     FUNCTIONS_LIMIT,
     SHARE_WITHIN_S,
-    AT_ONCE,
     Durations,
     worth,
 )
