@@ -155,23 +155,19 @@ class Cluster:
 
     def wait_active(self, name: str) -> None:
         """Wait for State Active, more eagerly than botocore's waiter (a second between looks)."""
-
-        def active() -> bool:
-            seen = self.aws.get_function_configuration(FunctionName=name)
-            assert seen["State"] != "Failed", seen
-            return bool(seen["State"] == "Active")
-
-        wait_until(f"{name} is active", active)
+        self._wait_for(name, "State", "Active")
 
     def wait_updated(self, name: str) -> None:
         """Wait for LastUpdateStatus Successful."""
+        self._wait_for(name, "LastUpdateStatus", "Successful")
 
-        def through() -> bool:
+    def _wait_for(self, name: str, member: str, wanted: str) -> None:
+        def reached() -> bool:
             seen = self.aws.get_function_configuration(FunctionName=name)
-            assert seen["LastUpdateStatus"] != "Failed", seen
-            return bool(seen["LastUpdateStatus"] == "Successful")
+            assert seen[member] != "Failed", seen
+            return bool(seen[member] == wanted)
 
-        wait_until(f"{name} is updated", through)
+        wait_until(f"{member} of {name} is {wanted}", reached)
 
     def invoke(self, name: str, event: object = None, **settings: Any) -> Any:
         """Invoke and return the parsed answer; a function error fails the test."""

@@ -65,10 +65,6 @@ class Starts:
             self._asked.append(now)  # slow, but on its way
         return max(0, waiting - len(self._asked))
 
-    def forget(self) -> None:
-        """Start counting afresh (the Deployment vanished, or its starts fail)."""
-        self._asked.clear()
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
