@@ -95,8 +95,11 @@ $(STAMP): requirements/dev.lock
 	fi
 	@echo "virtual environment from requirements/dev.lock ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN)python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	@# --no-deps: the lock is the whole closure; older pips look for a newer release of what is
+	@# asked for with extras (coverage[toml]) and then refuse it for want of a hash.
+	@$(RUN)python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 	  -r requirements/dev.lock
+	@$(RUN)python -m pip check --disable-pip-version-check > /dev/null
 	@for part in common gateway operator store; do echo "$(CURDIR)/$$part"; done \
 	  > "$$($(RUN)python -c 'import site; print(site.getsitepackages()[0])')/klambda-sources.pth"
 	@rm -f $(VENV)/.lock-* && touch $@
