@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import CONTROL_PLANE, REPOSITORY, Cluster, wait_until
+from tests.support.cluster import CONTROL_PLANE, LAYOUT, REPOSITORY, Cluster, wait_until
 
 SOURCE = "def handler(event, context):\n    return 'here'\n"
 PART_PODS = ("gateway", "operator", "store")
@@ -28,7 +28,7 @@ def helm(cluster: Cluster, *words: str) -> str:
 
 
 def upgrade(cluster: Cluster, chart: Path, *flags: str) -> None:
-    values = REPOSITORY / ".klambda" / "values.yaml"
+    values = LAYOUT.values
     helm(
         cluster, "upgrade", "--install", "klambda", str(chart), "--namespace", CONTROL_PLANE,
         "--values", str(values), "--wait", "--timeout", "180s", *flags,

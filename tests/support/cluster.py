@@ -21,8 +21,11 @@ from typing import Any
 import boto3
 import botocore.config
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-ENVIRONMENT_FILE = REPOSITORY / ".klambda" / "env"
+from tools.cluster.layout import Layout
+
+LAYOUT = Layout.of(os.environ)
+REPOSITORY = LAYOUT.repository
+ENVIRONMENT_FILE = LAYOUT.environment
 ROLE = "arn:aws:iam::000000000000:role/klambda-e2e"
 CONTROL_PLANE = "klambda"
 POLL = 0.1

@@ -1,7 +1,8 @@
 """Where everything lies: the checkout, its `.klambda` folder, the cache shared by checkouts.
 
-`.klambda` holds what belongs to the running cluster and goes with `make down`; the cache holds
-what was built and is only ever added to. Nothing is written anywhere else.
+`.klambda` holds what belongs to the running cluster and goes with `make down`; `KLAMBDA_STATE` puts
+it elsewhere, so that several checkouts (work trees) take turns on one cluster. The cache holds what
+was built and is only ever added to. Nothing is written anywhere else.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ class Layout:
 
     @classmethod
     def of(cls, environment: Mapping[str, str], repository: Path = REPOSITORY) -> Layout:
-        """Return the layout of this checkout; `KLAMBDA_CACHE` moves the cache."""
+        """Return the layout of this checkout; `KLAMBDA_CACHE` and `KLAMBDA_STATE` move folders."""
         default = Path(environment.get("HOME", "/root")) / ".cache" / "klambda"
         return cls(
             repository=repository,
-            state=repository / ".klambda",
+            state=Path(environment.get("KLAMBDA_STATE") or repository / ".klambda").absolute(),
             cache=Path(environment.get("KLAMBDA_CACHE") or default).absolute(),
         )
 

@@ -217,3 +217,11 @@ def test_when_all_pass_the_last_check_has_the_last_word() -> None:
     said: list[str] = []
     assert check.run(check.CHECKS, lambda _: True, said.append) is True
     assert said[-1] == "[7/7] make e2e"
+
+
+def test_several_checkouts_can_share_one_clusters_state(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    layouts = [
+        Layout.of({"KLAMBDA_STATE": str(shared)}, repository=tmp_path / name) for name in "ab"
+    ]
+    assert {layout.environment for layout in layouts} == {shared / "env"}
