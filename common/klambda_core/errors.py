@@ -152,6 +152,11 @@ def conflict(message: str) -> LambdaError:
     return LambdaError(RESOURCE_CONFLICT, message)
 
 
+def over_quota(message: str) -> LambdaError:
+    """The account's concurrency does not allow it; such answers carry no ``Type`` (L)."""
+    return LambdaError(INVALID_PARAMETER_VALUE, message, typed=False)
+
+
 def validation(problems: Sequence[str]) -> LambdaError:
     """The framework's shape validation: all problems of one request (L)."""
     noun = "error" if len(problems) == 1 else "errors"
@@ -255,6 +260,19 @@ def version_aliased(arn: str, aliases: Sequence[str]) -> LambdaError:
 def unsupported(operation: str) -> LambdaError:
     """An operation that AWS has and this installation does not (O)."""
     return invalid_parameter(f"The operation {operation} is not supported by this installation.")
+
+
+def alias_not_found(arn: str) -> LambdaError:
+    """No such alias, in the words of GetAlias and of settings per qualifier (L)."""
+    return not_found(f"Cannot find alias arn: {arn}")
+
+
+def no_provisioned_concurrency() -> LambdaError:
+    """Nothing is provisioned on this qualifier (L)."""
+    return LambdaError(
+        PROVISIONED_CONCURRENCY_NOT_FOUND,
+        "No Provisioned Concurrency Config found for this function",
+    )
 
 
 # --- configuration and code -----------------------------------------------------------------------

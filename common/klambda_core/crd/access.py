@@ -1,4 +1,4 @@
-"""Who may call and how: URL, resource policy, and what happens to asynchronous events.
+"""Who may call and how: URL, resource policy, asynchronous events, runtime updates.
 
 Shared by Function, Version and Alias. These are kept beside a function by Lambda and are never part
 of a revision.
@@ -90,6 +90,17 @@ class EventInvokeConfig(Model):
     )
     destination_config: DestinationConfig | None = Field(
         None, description="Destinations by outcome."
+    )
+
+
+class RuntimeManagement(Model):
+    """When a function moves to newer runtime images, kept for compatibility."""
+
+    update_runtime_on: Literal["Auto", "FunctionUpdate", "Manual"] = Field(
+        "Auto", description="When to update."
+    )
+    runtime_version_arn: Annotated[str, Field(max_length=2048)] | None = Field(
+        None, description="With Manual: the runtime version."
     )
 
 

@@ -15,7 +15,7 @@ from klambda_core.crd.base import (
     list_map,
     rule,
 )
-from klambda_core.crd.status import Conditions
+from klambda_core.crd.status import Conditions, ProvisionedStatus
 from klambda_core.kinds import ALIAS
 from klambda_core.limits import ALIAS_NAME_MAX, ALIAS_NAME_PATTERN, DESCRIPTION_MAX, OBJECT_NAME_MAX
 
@@ -116,6 +116,9 @@ class AliasStatus(Model):
         max_length=2,
         description="Targets with their shares.",
         json_schema_extra=list_map("version"),
+    )
+    provisioned_concurrency: ProvisionedStatus | None = Field(
+        None, description="What is kept initialised."
     )
     conditions: Conditions = Field(default_factory=list)
 

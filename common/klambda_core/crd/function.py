@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-from klambda_core.crd.access import EventInvokeConfig, FunctionUrl, Policy
+from klambda_core.crd.access import EventInvokeConfig, FunctionUrl, Policy, RuntimeManagement
 from klambda_core.crd.base import (
     LIST_ATOMIC,
     Column,
@@ -61,17 +61,6 @@ class Scaling(Model):
         ge=1,
         le=86400,
         description="Idle instances are stopped after this time; the chart's value when absent.",
-    )
-
-
-class RuntimeManagement(Model):
-    """When a function moves to newer runtime images, kept for compatibility."""
-
-    update_runtime_on: Literal["Auto", "FunctionUpdate", "Manual"] = Field(
-        "Auto", description="When to update."
-    )
-    runtime_version_arn: Annotated[str, Field(max_length=2048)] | None = Field(
-        None, description="With Manual: the runtime version."
     )
 
 

@@ -66,6 +66,17 @@ class Failed(Model):
     message: str = Field(max_length=32768, description="What is wrong and what to do.")
 
 
+class ProvisionedStatus(Model):
+    """What is kept initialised; written by whoever keeps it, for the number it was asked for."""
+
+    requested: int = Field(ge=1, description="The number that this speaks of.")
+    allocated: int = Field(0, ge=0, description="Instances that were started for it.")
+    available: int = Field(0, ge=0, description="Instances that are initialised.")
+    reason: Annotated[str, Field(max_length=1024)] | None = Field(
+        None, description="Why it failed, in Lambda's words."
+    )
+
+
 class ResolvedCode(Model):
     """The code that an explicit source led to."""
 

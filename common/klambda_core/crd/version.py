@@ -4,12 +4,18 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from klambda_core.crd.access import EventInvokeConfig, Policy
+from klambda_core.crd.access import EventInvokeConfig, Policy, RuntimeManagement
 from klambda_core.crd.base import LIST_ATOMIC, Column, Definition, KubeObject, Model, cel, rule
 from klambda_core.crd.code import Blob
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.pod import PodSettings
-from klambda_core.crd.status import Active, Conditions, Failed, ResolvedLayer
+from klambda_core.crd.status import (
+    Active,
+    Conditions,
+    Failed,
+    ProvisionedStatus,
+    ResolvedLayer,
+)
 from klambda_core.kinds import VERSION
 from klambda_core.limits import (
     DESCRIPTION_MAX,
@@ -81,6 +87,7 @@ class VersionSpec(Model):
         None, description="Asynchronous invocation."
     )
     policy: Policy | None = Field(None, description="Resource policy, one entry per statement.")
+    runtime_management: RuntimeManagement | None = Field(None, description="Runtime updates.")
 
 
 class VersionStatus(Model):
@@ -91,6 +98,9 @@ class VersionStatus(Model):
     )
     active: Active | None = Field(None, description="The revision that serves.")
     failed: Failed | None = Field(None, description="Why it could not be brought into use.")
+    provisioned_concurrency: ProvisionedStatus | None = Field(
+        None, description="What is kept initialised."
+    )
     conditions: Conditions = Field(default_factory=list)
 
 

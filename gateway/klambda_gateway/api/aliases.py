@@ -57,7 +57,7 @@ async def get_alias(services: Services, call: Call) -> Reply:
     """GetAlias."""
     function, alias, target = await _found(services, call)
     if alias is None:
-        raise errors.not_found(f"Cannot find alias arn: {target.qualified(call.input['Name'])}")
+        raise errors.alias_not_found(target.qualified(call.input["Name"]))
     return Reply(document=_shown(alias, function, call))
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from klambda_core import errors, limits
 from klambda_core.code import CodeRef, resolved_code
+from klambda_core.concurrency import Pool, Qualified, pool_of
 from klambda_core.crd import Function
 from klambda_core.crd.base import Json
-from klambda_core.errors import LambdaError
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.lookup import function_of
 from klambda_gateway.api.naming import Target
@@ -20,18 +20,19 @@ async def put_function_concurrency(services: Services, call: Call) -> Reply:
     target = _unqualified(call)
     wanted: int = call.input["ReservedConcurrentExecutions"]
     function = await function_of(services, call, target)
-    others = [
-        f.spec.reserved_concurrent_executions or 0
-        for f in await services.objects.functions(call.namespace)
-        if f.uid != function.uid
-    ]
-    if services.concurrent_executions - sum(others) - wanted < limits.UNRESERVED_MIN:
-        raise LambdaError(
-            errors.INVALID_PARAMETER_VALUE,
+    pool = await account_pool(services, call)
+    if pool.unreserved(apart_from=function.uid) - wanted < limits.UNRESERVED_MIN:
+        raise errors.over_quota(
             "Specified ReservedConcurrentExecutions for function decreases account's "
             "UnreservedConcurrentExecution below its minimum value of "
-            f"[{limits.UNRESERVED_MIN}].",
-            typed=False,
+            f"[{limits.UNRESERVED_MIN}]."
+        )
+    provisioned = pool.provisioned.get(function.uid, 0)
+    if wanted < provisioned:
+        # The blanks are AWS's.
+        raise errors.over_quota(
+            f" ReservedConcurrentExecutions  {wanted} should not be lower than function's total "
+            f"provisioned concurrency [{provisioned}]."
         )
     await _store(services, function, wanted, target)
     return Reply(document={"ReservedConcurrentExecutions": wanted})
@@ -52,24 +53,38 @@ async def delete_function_concurrency(services: Services, call: Call) -> Reply:
 
 
 async def get_account_settings(services: Services, call: Call) -> Reply:
-    """GetAccountSettings: limits and use."""
+    """GetAccountSettings: limits and use; every version has its own code, as on AWS."""
     functions = await services.objects.functions(call.namespace)
-    reserved = sum(f.spec.reserved_concurrent_executions or 0 for f in functions)
+    versions = await services.objects.all_versions(call.namespace)
+    aliases = await services.objects.all_aliases(call.namespace)
     codes = [resolved_code(function) for function in functions]
-    blobs = {code.sha256: code.size for code in codes if isinstance(code, CodeRef)}
-    for version in await services.objects.all_versions(call.namespace):
-        code = version.spec.snapshot.code
-        if code is not None:
-            blobs[code.sha256] = code.size
+    living = {function.uid for function in functions}
+    snapshots = [v.spec.snapshot.code for v in versions if v.controller_uid() in living]
+    size = sum(code.size for code in codes if isinstance(code, CodeRef))
+    size += sum(code.size for code in snapshots if code is not None)
+    pool = pool_of(services.concurrent_executions, functions, [*versions, *aliases])
     limit: Json = {
         "TotalCodeSize": limits.CODE_STORAGE_MAX,
         "CodeSizeUnzipped": limits.UNZIPPED_MAX,
         "CodeSizeZipped": limits.ZIP_DIRECT_MAX,
         "ConcurrentExecutions": services.concurrent_executions,
-        "UnreservedConcurrentExecutions": services.concurrent_executions - reserved,
+        "UnreservedConcurrentExecutions": max(0, pool.unreserved()),
     }
-    usage = {"TotalCodeSize": sum(blobs.values()), "FunctionCount": len(functions)}
+    usage = {"TotalCodeSize": size, "FunctionCount": len(functions)}
     return Reply(document={"AccountLimit": limit, "AccountUsage": usage})
+
+
+async def account_pool(services: Services, call: Call, *, apart_from: str = "") -> Pool:
+    """Who has a share of the account's concurrency; one version or alias may be left out."""
+    qualified: list[Qualified] = [
+        *await services.objects.all_versions(call.namespace),
+        *await services.objects.all_aliases(call.namespace),
+    ]
+    return pool_of(
+        services.concurrent_executions,
+        await services.objects.functions(call.namespace),
+        [each for each in qualified if each.uid != apart_from],
+    )
 
 
 def _unqualified(call: Call) -> Target:

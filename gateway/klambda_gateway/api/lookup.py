@@ -7,6 +7,7 @@ a.4). Not here: making or changing anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from klambda_core import errors
 from klambda_core.code import NO_CODE, Unresolved, resolved_code
@@ -26,6 +27,18 @@ class Found:
     function: Function
     version: Version | None = None
     alias: Alias | None = None
+
+
+Holder = Function | Version | Alias
+"""What carries a setting of its own per qualifier: policy, event invoke config and the like."""
+
+
+class Lack(Enum):
+    """What of a target does not exist."""
+
+    FUNCTION = auto()
+    VERSION = auto()
+    ALIAS = auto()
 
 
 def place_of(call: Call) -> Place:
@@ -60,6 +73,18 @@ async def find(services: Services, call: Call, target: Target) -> Found:
     if version is None:
         raise errors.function_not_found(target.arn)
     return Found(function=function, version=version, alias=alias)
+
+
+async def holder_of(services: Services, call: Call, target: Target) -> Holder | Lack:
+    """The object whose setting a qualifier means; each operation words a lack in its own way."""
+    function = await services.objects.function(call.namespace, target.name)
+    if function is None:
+        return Lack.FUNCTION
+    if target.alias is not None:
+        return await services.objects.alias(function, target.alias) or Lack.ALIAS
+    if target.version is not None:
+        return await services.objects.version(function, target.version) or Lack.VERSION
+    return function
 
 
 def check_changeable(function: Function, arn: str) -> None:

@@ -109,6 +109,10 @@ class Objects:
         """The versions of all functions of an account."""
         return await self._list(Version, namespace)
 
+    async def all_aliases(self, namespace: str) -> list[Alias]:
+        """The aliases of all functions of an account."""
+        return await self._list(Alias, namespace)
+
     async def alias(self, function: Function, alias: str) -> Alias | None:
         """One alias, whoever named its object."""
         name = names.alias_name(function.name, alias)

@@ -165,7 +165,7 @@ async def _holder(services: Services, call: Call, target: Target) -> Holder:
     if target.alias is not None:
         found = await services.objects.alias(function, target.alias)
         if found is None:
-            raise errors.not_found(f"Cannot find alias arn: {target.arn}")
+            raise errors.alias_not_found(target.arn)
     elif target.version is not None:
         found = await services.objects.version(function, target.version)
     if found is None:

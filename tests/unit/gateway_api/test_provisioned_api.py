@@ -1,0 +1,212 @@
+"""Provisioned concurrency, and what an account has left. Sources: aws-contract f, model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from klambda_core.kinds import ALIAS, VERSION
+from tests.unit.gateway_api.fakes import ACCOUNT, REGION, World
+from tests.unit.gateway_api.test_operations_api import refusal, touch
+
+ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:area"
+LIVE = {"FunctionName": "area", "Qualifier": "live"}
+
+
+@pytest.fixture
+def versions(world: World, client: Any, function: str) -> str:
+    """A function with versions 1 and 2, and aliases live → 1 and pair → 2 and a bit of 1."""
+    client.publish_version(FunctionName=function)
+    touch(world, client, 4)
+    client.publish_version(FunctionName=function)
+    client.create_alias(FunctionName=function, Name="live", FunctionVersion="1")
+    return function
+
+
+def put(client: Any, number: int, **more: str) -> Any:
+    return client.put_provisioned_concurrency_config(
+        **{"FunctionName": "area", "Qualifier": "live"} | more,
+        ProvisionedConcurrentExecutions=number,
+    )
+
+
+def tell(world: World, **members: Any) -> None:
+    """What the keeper of instances writes."""
+    alias = world.kube.all(ALIAS)[0]
+    alias.setdefault("status", {})["provisionedConcurrency"] = members
+
+
+def test_its_life(world: World, client: Any, versions: str) -> None:
+    made = put(client, 3)
+    assert made.pop("ResponseMetadata")["HTTPStatusCode"] == 202
+    assert made.pop("LastModified").endswith("+0000")
+    assert made == {
+        "RequestedProvisionedConcurrentExecutions": 3,
+        "AvailableProvisionedConcurrentExecutions": 0,
+        "AllocatedProvisionedConcurrentExecutions": 0,
+        "Status": "IN_PROGRESS",
+    }
+    get = client.get_provisioned_concurrency_config
+    assert get(**LIVE)["Status"] == "IN_PROGRESS"
+    tell(world, requested=3, allocated=3, available=2)
+    assert get(**LIVE)["Status"] == "IN_PROGRESS"
+    tell(world, requested=3, allocated=3, available=3)
+    assert (get(**LIVE)["Status"], get(**LIVE)["AvailableProvisionedConcurrentExecutions"]) == (
+        "READY", 3,
+    )  # fmt: skip
+    listed = client.list_provisioned_concurrency_configs(FunctionName="area")
+    [row] = listed["ProvisionedConcurrencyConfigs"]
+    assert (row["FunctionArn"], row["Status"]) == (ARN + ":live", "READY")
+    assert put(client, 4)["Status"] == "IN_PROGRESS"
+    assert get(**LIVE)["AvailableProvisionedConcurrentExecutions"] == 0, "of another number"
+    tell(world, requested=4, reason="FUNCTION_ERROR_INIT_FAILURE")
+    failed = get(**LIVE)
+    assert (failed["Status"], failed["StatusReason"]) == ("FAILED", "FUNCTION_ERROR_INIT_FAILURE")
+    for _ in range(2):
+        client.delete_provisioned_concurrency_config(**LIVE)
+    assert refusal(world, get, **LIVE) == (
+        404, "ProvisionedConcurrencyConfigNotFoundException",
+        "No Provisioned Concurrency Config found for this function",
+    )  # fmt: skip
+    assert world.error()["Type"] == "User"
+    assert world.kube.all(VERSION)
+
+
+@pytest.mark.parametrize(
+    ("members", "status", "code", "text"),
+    [
+        ({"Qualifier": "$LATEST"}, 400, "InvalidParameterValueException",
+         "Provisioned Concurrency Configs cannot be applied to unpublished function versions."),
+        ({"Qualifier": "nope"}, 404, "ResourceNotFoundException",
+         f"Cannot find alias arn: {ARN}:nope"),
+        ({"Qualifier": "9"}, 404, "ResourceNotFoundException", f"Function not found: {ARN}:9"),
+        ({"FunctionName": "no"}, 404, "ResourceNotFoundException",
+         f"Function not found: {ARN.replace('area', 'no')}:live"),
+    ],
+)  # fmt: skip
+def test_where_it_cannot_be(
+    world: World, client: Any, versions: str, members: Any, status: int, code: str, text: str
+) -> None:
+    given = {**LIVE, **members, "ProvisionedConcurrentExecutions": 1}
+    found = refusal(world, client.put_provisioned_concurrency_config, **given)
+    assert found == (status, code, text)
+
+
+def test_reading_of_latest(world: World, client: Any, versions: str) -> None:
+    latest = {"FunctionName": "area", "Qualifier": "$LATEST"}
+    for call in (
+        client.get_provisioned_concurrency_config, client.delete_provisioned_concurrency_config,
+    ):  # fmt: skip
+        assert refusal(world, call, **latest)[2] == (
+            "The function resource provided must be an alias or a published version."
+        )
+
+
+def test_a_version_and_its_alias_do_not_both_have_it(
+    world: World, client: Any, versions: str
+) -> None:
+    put(client, 1)
+    one = {"FunctionName": "area", "Qualifier": "1", "ProvisionedConcurrentExecutions": 1}
+    assert refusal(world, client.put_provisioned_concurrency_config, **one) == (
+        409, "ResourceConflictException", "Version is pointed by a Provisioned Concurrency alias",
+    )  # fmt: skip
+    client.delete_provisioned_concurrency_config(**LIVE)
+    client.put_provisioned_concurrency_config(**one)
+    again = {**LIVE, "ProvisionedConcurrentExecutions": 1}
+    assert refusal(world, client.put_provisioned_concurrency_config, **again)[2] == (
+        "Alias can't be used for Provisioned Concurrency configuration on an already Provisioned "
+        "version"
+    )
+
+
+def test_room(world: World, client: Any, versions: str) -> None:
+    """Limit 1000, of which 100 stay unreserved."""
+    call = client.put_provisioned_concurrency_config
+    given = dict(LIVE)
+    assert refusal(world, call, **given, ProvisionedConcurrentExecutions=1001)[2] == (
+        "Specified ConcurrentExecutions for function is greater than account's unreserved "
+        "concurrency [1000]."
+    )
+    assert refusal(world, call, **given, ProvisionedConcurrentExecutions=901)[2] == (
+        "Specified ConcurrentExecutions for function decreases account's "
+        "UnreservedConcurrentExecution below its minimum value of [100]."
+    )
+    assert set(world.error()) == {"message"}
+    put(client, 900)
+    limit = client.get_account_settings()["AccountLimit"]
+    assert limit["UnreservedConcurrentExecutions"] == 100
+    put(client, 10)
+    reserve = client.put_function_concurrency
+    found = refusal(world, reserve, FunctionName="area", ReservedConcurrentExecutions=9)
+    assert world.error() == {
+        "message": " ReservedConcurrentExecutions  9 should not be lower than function's total "
+        "provisioned concurrency [10]."
+    }
+    assert found[0] == 400
+    reserve(FunctionName="area", ReservedConcurrentExecutions=10)
+    limit = client.get_account_settings()["AccountLimit"]
+    assert limit["UnreservedConcurrentExecutions"] == 990
+    assert refusal(world, call, **given, ProvisionedConcurrentExecutions=11)[2] == (
+        "Requested Provisioned Concurrency should not be greater than the "
+        "reservedConcurrentExecution for function"
+    )
+    assert set(world.error()) == {"message"}
+
+
+def test_the_two_operations_on_one_path(world: World, client: Any, versions: str) -> None:
+    assert (
+        client.list_provisioned_concurrency_configs(FunctionName="area")[
+            "ProvisionedConcurrencyConfigs"
+        ]
+        == []
+    )
+    without = refusal(world, client.get_provisioned_concurrency_config, FunctionName="area",
+                      Qualifier="2")  # fmt: skip
+    assert without[0] == 404
+
+
+# --- runtime management, recursion ----------------------------------------------------------------
+
+RUNTIME = f"arn:aws:lambda:{REGION}::runtime:" + "a" * 64
+
+
+def test_runtime_management(world: World, client: Any, versions: str) -> None:
+    name = {"FunctionName": "area"}
+    get, put_config = client.get_runtime_management_config, client.put_runtime_management_config
+    found = get(**name)
+    del found["ResponseMetadata"]
+    assert found == {"UpdateRuntimeOn": "Auto", "FunctionArn": ARN}
+    made = put_config(**name, UpdateRuntimeOn="Manual", RuntimeVersionArn=RUNTIME)
+    assert (made["UpdateRuntimeOn"], made["RuntimeVersionArn"]) == ("Manual", RUNTIME)
+    of_version = put_config(**name, Qualifier="1", UpdateRuntimeOn="FunctionUpdate")
+    assert of_version["FunctionArn"] == ARN + ":1"
+    assert get(**name, Qualifier="1")["UpdateRuntimeOn"] == "FunctionUpdate"
+    assert get(**name)["UpdateRuntimeOn"] == "Manual"
+    back = put_config(**name, UpdateRuntimeOn="Auto")
+    assert "RuntimeVersionArn" not in back
+    assert client.get_function_configuration(**name)["LastUpdateStatus"] == "Successful"
+    for members in (
+        {"UpdateRuntimeOn": "Manual"},
+        {"UpdateRuntimeOn": "Auto", "RuntimeVersionArn": RUNTIME},
+    ):
+        assert refusal(world, put_config, **name, **members)[:2] == (
+            400, "InvalidParameterValueException",
+        )  # fmt: skip
+    assert refusal(world, get, FunctionName="no")[0] == 404
+    assert refusal(world, put_config, **name, UpdateRuntimeOn="Never")[1] == "ValidationException"
+
+
+def test_recursion(world: World, client: Any, function: str) -> None:
+    name = {"FunctionName": "area"}
+    assert client.get_function_recursion_config(**name)["RecursiveLoop"] == "Terminate"
+    client.put_function_recursion_config(**name, RecursiveLoop="Allow")
+    assert client.get_function_recursion_config(**name)["RecursiveLoop"] == "Allow"
+    found = refusal(world, client.get_function_recursion_config, FunctionName="no")
+    assert found[2] == f"Function not found: {ARN.replace('area', 'no')}"
+
+
+def test_code_size_counts_every_version(world: World, client: Any, versions: str) -> None:
+    usage = client.get_account_settings()["AccountUsage"]
+    size = client.get_function_configuration(FunctionName="area")["CodeSize"]
+    assert usage == {"TotalCodeSize": 3 * size, "FunctionCount": 1}
