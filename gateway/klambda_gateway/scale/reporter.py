@@ -2,14 +2,16 @@
 
 Place: ``demand`` reports beginnings and ends of failing; this writes condition ``InstancesStart``
 as its own field manager (docs/runtime-contract.md §7). Invariants: the latest report wins; one
-write at a time per object; a failure to write is logged and forgotten: the next report says it
-again. Not here: judging (``starts``).
+write at a time per object, conditional on the object that was read, never about a namesake made
+later; a failure to write is logged and forgotten: the next report says it again. Not here: judging
+(``starts``).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -20,10 +22,13 @@ from klambda_core.labels import MANAGER_GATEWAY_STARTS
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.routing.table import Entry
 from klambda_gateway.scale.starts import Failure
-from klambda_kube.errors import KubeError
+from klambda_kube.errors import Conflict, KubeError, NotFound
 from klambda_obs import logs
 
 CONDITION: Final = "InstancesStart"
+ATTEMPTS: Final = 5
+"""How often a report is written anew when somebody else was faster (design: resources)."""
+
 _log = logs.get("klambda.gateway.starts")
 
 
@@ -48,6 +53,16 @@ class StatusApi(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Subject:
+    """The object that a report is about."""
+
+    kind: Kind
+    namespace: str
+    name: str
+    function_uid: str
+
+
 class StartsReporter:
     """Writes the condition."""
 
@@ -61,8 +76,8 @@ class StartsReporter:
         self._api = api
         self._served_by = served_by
         self._now = now
-        self._news: dict[tuple[Kind, str, str], Failure | None] = {}
-        self._tasks: dict[tuple[Kind, str, str], asyncio.Task[None]] = {}
+        self._news: dict[_Subject, Failure | None] = {}
+        self._tasks: dict[_Subject, asyncio.Task[None]] = {}
 
     def report(self, key: DeploymentKey, failure: Failure | None) -> None:
         """Take news of a Deployment."""
@@ -76,16 +91,32 @@ class StartsReporter:
             self._tasks[subject] = task
             task.add_done_callback(lambda _: self._tasks.pop(subject, None))
 
-    async def _write(self, subject: tuple[Kind, str, str]) -> None:
+    async def _write(self, subject: _Subject) -> None:
         while subject in self._news:
             failure = self._news.pop(subject)
             try:
-                await self._apply(*subject, failure)
+                await self._report(subject, failure)
+            except NotFound:
+                continue
             except KubeError as error:
-                _log.warning("starts-not-reported", name=subject[2], error=str(error))
+                _log.warning("starts-not-reported", name=subject.name, error=str(error))
 
-    async def _apply(self, kind: Kind, namespace: str, name: str, failure: Failure | None) -> None:
-        found = await self._api.get(kind, namespace, name)
+    async def _report(self, subject: _Subject, failure: Failure | None) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            found = await self._api.get(subject.kind, subject.namespace, subject.name)
+            if not _belongs(found, subject):
+                return
+            try:
+                await self._apply(subject, found, failure)
+            except Conflict:
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                return
+
+    async def _apply(
+        self, subject: _Subject, found: Mapping[str, Any], failure: Failure | None
+    ) -> None:
         meta, status = found["metadata"], found.get("status") or {}
         observed = [
             Condition.model_validate(each)
@@ -96,11 +127,11 @@ class StartsReporter:
             observed, [_fact(failure)], generation=meta.get("generation", 0), now=self._now()
         )
         await self._api.apply(
-            kind,
-            namespace,
-            name,
+            subject.kind,
+            subject.namespace,
+            subject.name,
             {
-                "metadata": {"name": name, "uid": meta["uid"]},
+                "metadata": {"name": subject.name, "resourceVersion": meta["resourceVersion"]},
                 "status": {"conditions": [condition.to_json()]},
             },
             field_manager=MANAGER_GATEWAY_STARTS,
@@ -108,11 +139,26 @@ class StartsReporter:
         )
 
 
-def _subject(entry: Entry, key: DeploymentKey) -> tuple[Kind, str, str]:
+def _subject(entry: Entry, key: DeploymentKey) -> _Subject:
+    function = entry.function
     for version in entry.versions.values():
         if version.serving is not None and version.serving.deployment == key.name:
-            return VERSION, version.namespace, version.name
-    return FUNCTION, entry.function.namespace, entry.function.name
+            return _Subject(
+                kind=VERSION,
+                namespace=version.namespace,
+                name=version.name,
+                function_uid=function.uid,
+            )
+    return _Subject(
+        kind=FUNCTION, namespace=function.namespace, name=function.name, function_uid=function.uid
+    )
+
+
+def _belongs(found: Mapping[str, Any], subject: _Subject) -> bool:
+    """Whether this is the function itself, or a version of it."""
+    meta = found["metadata"]
+    owners = {each["uid"] for each in meta.get("ownerReferences") or ()}
+    return subject.function_uid in {meta["uid"], *owners}
 
 
 def _fact(failure: Failure | None) -> Fact:

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from klambda_core.kinds import Kind
+from klambda_core.kinds import VERSION, Kind
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.routing.facts import FunctionFacts, Serving, VersionFacts
 from klambda_gateway.routing.table import Entry
 from klambda_gateway.scale.reporter import StartsReporter
 from klambda_gateway.scale.starts import Failure
+from klambda_kube.errors import Conflict
 
 LATEST = DeploymentKey("default", "area-latest-1")
 V1 = DeploymentKey("default", "area-v1-1")
@@ -43,11 +44,17 @@ ENTRY = Entry(
 
 
 class Api:
-    def __init__(self) -> None:
+    def __init__(self, *, uid: str = "u", faster: int = 0) -> None:
         self.applied: list[tuple[str, str, dict[str, Any]]] = []
+        self._uid = uid
+        self._faster = faster
+        self._version = 7
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> dict[str, Any]:
-        return {"metadata": {"name": name, "uid": "u", "generation": 4}}
+        meta = {"name": name, "generation": 4, "resourceVersion": str(self._version)}
+        if kind is VERSION:
+            return {"metadata": {**meta, "uid": "v", "ownerReferences": [{"uid": self._uid}]}}
+        return {"metadata": {**meta, "uid": self._uid}}
 
     async def apply(
         self,
@@ -60,14 +67,20 @@ class Api:
         subresource: str = "",
     ) -> dict[str, Any]:
         assert (field_manager, subresource) == ("klambda-gateway-starts", "status")
-        assert body["metadata"] == {"name": name, "uid": "u"}
+        if self._faster:
+            self._faster -= 1
+            self._version += 1
+            raise Conflict(409, "Conflict", "the object has been modified")
+        assert body["metadata"] == {"name": name, "resourceVersion": str(self._version)}
         (condition,) = body["status"]["conditions"]
         self.applied.append((kind.kind, name, condition))
         return {}
 
 
-async def report(*news: tuple[DeploymentKey, Failure | None]) -> list[tuple[str, str, Any]]:
-    api = Api()
+async def report(
+    *news: tuple[DeploymentKey, Failure | None], uid: str = "u", faster: int = 0
+) -> list[tuple[str, str, Any]]:
+    api = Api(uid=uid, faster=faster)
     reporter = StartsReporter(
         api,
         served_by=lambda key: ENTRY if key in (LATEST, V1) else None,
@@ -102,3 +115,11 @@ async def test_the_latest_news_win_and_strangers_are_left_out() -> None:
     ((_, _, condition),) = await report((LATEST, FAILURE), (LATEST, None))
     assert condition["status"] == "True"
     assert await report((DeploymentKey("default", "old"), FAILURE)) == []
+
+
+async def test_whoever_was_faster_is_read_again_and_a_namesake_is_left_alone() -> None:
+    ((_, _, condition),) = await report((LATEST, FAILURE), faster=2)
+    assert condition["reason"] == "ImagePullBackOff"
+    assert await report((LATEST, FAILURE), faster=5) == []
+    assert await report((LATEST, FAILURE), uid="another") == []
+    assert await report((V1, FAILURE), uid="another") == []
