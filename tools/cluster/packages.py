@@ -19,11 +19,11 @@ NATIVE: Mapping[str, str] = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "buildah": "buildah",
     "containerd": "containerd",
+    "crun": "crun",
     "ip": "iproute2",
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
-    "runc": "runc",
 }
 
 

@@ -59,6 +59,16 @@ def test_containerd_takes_the_sandbox_image_it_is_given(folders: files.NodeFolde
     cri = tomllib.loads(text)["plugins"]["io.containerd.grpc.v1.cri"]
     assert cri["sandbox_image"] == "i:1"
     assert cri["netns_mounts_under_state_dir"] is True
+    assert cri["containerd"]["default_runtime_name"] in cri["containerd"]["runtimes"]
+
+
+def test_only_a_mixture_of_cgroup_versions_has_a_second_tree(tmp_path: Path) -> None:
+    assert cgroups.second_tree(tmp_path) is None
+    (tmp_path / "cgroup.controllers").touch()  # version 2 alone
+    assert cgroups.second_tree(tmp_path) is None
+    (tmp_path / "unified").mkdir()
+    (tmp_path / "unified" / "cgroup.controllers").touch()
+    assert cgroups.second_tree(tmp_path) == tmp_path / "unified"
 
 
 def test_an_unchanged_file_is_not_touched(tmp_path: Path) -> None:

@@ -19,6 +19,12 @@ def unified(mount: Path = MOUNT) -> bool:
     return (mount / "cgroup.controllers").exists()
 
 
+def second_tree(mount: Path = MOUNT) -> Path | None:
+    """Return the tree of version 2 beside those of version 1 ("hybrid"), if there is one."""
+    tree = mount / "unified"
+    return tree if (tree / "cgroup.controllers").exists() else None
+
+
 def roots(mount: Path = MOUNT) -> list[Path]:
     """Return the root of every tree."""
     if unified(mount):

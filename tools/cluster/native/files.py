@@ -119,12 +119,13 @@ stream_server_address = "127.0.0.1"
 
 [{cri}.containerd]
 snapshotter = "{snapshotter}"
-default_runtime_name = "runc"
+default_runtime_name = "crun"
 
-[{cri}.containerd.runtimes.runc]
+[{cri}.containerd.runtimes.crun]
 runtime_type = "io.containerd.runc.v2"
 
-[{cri}.containerd.runtimes.runc.options]
+[{cri}.containerd.runtimes.crun.options]
+BinaryName = "crun"  # half of runc's time and a third of its CPU (docs/performance.md)
 SystemdCgroup = false
 
 [{cri}.cni]

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.cluster.native import addresses
+from tools.cluster.native import addresses, cgroups
 from tools.cluster.native.files import PRIVATE_FOLDERS
 from tools.cluster.shell import Shell
 
@@ -81,7 +81,9 @@ def running(pid: int) -> Path | None:
 def private_mounts(shell: Shell, inside: Inside, created: Path) -> None:
     """Mount an empty folder of the node's own over each path that programs insist on.
 
-    A mount point must exist on the machine; those made for it are listed in `created`.
+    A mount point must exist on the machine; those made for it are listed in `created`. The second
+    tree of cgroups that a machine with version 1 may carry beside it is hidden: crun refuses such
+    a mixture, and nothing of the node uses that tree.
     """
     absent = [folder for folder in PRIVATE_FOLDERS if not folder.exists()]
     parents = [parent for folder in absent for parent in folder.parents if not parent.exists()]
@@ -91,6 +93,8 @@ def private_mounts(shell: Shell, inside: Inside, created: Path) -> None:
     created.write_text(json.dumps(sorted({*made, *map(str, parents), *map(str, absent)})))
     for folder in PRIVATE_FOLDERS:
         inside.run(shell, "mount", "-t", "tmpfs", "-o", "mode=0755", "klambda", str(folder))
+    if (tree := cgroups.second_tree()) is not None:
+        inside.run(shell, "umount", str(tree))
 
 
 def remove_created(created: Path) -> None:
