@@ -125,7 +125,7 @@ default_runtime_name = "crun"
 runtime_type = "io.containerd.runc.v2"
 
 [{cri}.containerd.runtimes.crun.options]
-BinaryName = "crun"  # half of runc's time and a third of its CPU (docs/performance.md)
+BinaryName = "crun"  # half of runc's time and CPU (docs/performance.md)
 SystemdCgroup = false
 
 [{cri}.cni]
