@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,15 @@ def environment() -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def zip_of(files: Mapping[str, str | bytes]) -> bytes:
+def zip_of(files: Mapping[str, str | bytes], *, executable: Collection[str] = ()) -> bytes:
     """Pack `files` (path → content) as a developer's zip tool would."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, content in files.items():
-            archive.writestr(path, content)
+            entry = zipfile.ZipInfo(path)
+            entry.external_attr = (0o755 if path in executable else 0o644) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, content)
     return buffer.getvalue()
 
 
@@ -134,7 +137,19 @@ class Cluster:
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def create(self, name: str, source: str, **settings: Any) -> dict[str, Any]:
-        """Create a Python function from one source text and wait until it is active."""
+        """Create a Python (or Node.js) function from one source text; wait until it is active."""
+        python = settings.get("Runtime", "python").startswith("python")
+        return self.deploy(name, {"app.py" if python else "app.mjs": source}, **settings)
+
+    def deploy(
+        self,
+        name: str,
+        files: Mapping[str, str | bytes],
+        *,
+        executable: Collection[str] = (),
+        **settings: Any,
+    ) -> dict[str, Any]:
+        """Create a function from files and wait until it is active."""
         values = {
             "Runtime": "python3.13",
             "Handler": "app.handler",
@@ -142,11 +157,9 @@ class Cluster:
             "Timeout": 10,
             **settings,
         }
-        files = (
-            {"app.py": source} if values["Runtime"].startswith("python") else {"app.mjs": source}
-        )
+        archive = zip_of(files, executable=executable)
         created: dict[str, Any] = self.aws.create_function(
-            FunctionName=name, Code={"ZipFile": zip_of(files)}, **values
+            FunctionName=name, Code={"ZipFile": archive}, **values
         )
         self.wait_active(name)
         return created

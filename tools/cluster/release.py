@@ -28,15 +28,26 @@ WORKLOADS = ("deployment/klambda-gateway", "deployment/klambda-operator",
              "statefulset/klambda-store")  # fmt: skip
 
 
-def values(references: Mapping[str, str], cluster: Mapping[str, object]) -> dict[str, object]:
-    """Return the chart's values: the images by name, and what the kind of cluster asks for."""
+def values(
+    defaults: Mapping[str, Any], references: Mapping[str, str], cluster: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the chart's values: the images by name, and what the kind of cluster asks for.
+
+    `defaults` are the chart's own values: null takes away their rows of runtimes without an image.
+    """
     runtimes = {
         name.removeprefix(RUNTIME_PREFIX): {"image": reference}
         for name, reference in references.items()
         if name.startswith(RUNTIME_PREFIX)
     }
-    images = {"controlPlane": references["control-plane"]}
-    return {"images": images, "runtimes": runtimes, **cluster}
+    absent = set(defaults["runtimes"]).difference(runtimes)
+    orphans = {old: None for old, new in defaults["runtimeSubstitutions"].items() if new in absent}
+    return {
+        "images": {"controlPlane": references["control-plane"]},
+        "runtimes": {**runtimes, **dict.fromkeys(absent)},
+        "runtimeSubstitutions": orphans,
+        **cluster,
+    }
 
 
 def render(content: Mapping[str, object]) -> str:
@@ -74,7 +85,8 @@ class Release:
         self, steps: Steps, references: Mapping[str, str], cluster: Mapping[str, object]
     ) -> None:
         """Install or upgrade, and wait until every part is ready."""
-        text = render(values(references, cluster))
+        defaults = yaml.safe_load((self.chart / "values.yaml").read_text())
+        text = render(values(defaults, references, cluster))
         self.layout.values.write_text(text)
         with steps.step(
             "install Klambda",

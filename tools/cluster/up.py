@@ -23,11 +23,12 @@ from tools.cluster.steps import Steps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the user may say, as variables of make: CLUSTER, REGISTRY, EGRESS."""
+    """What the user may say, as variables of make: CLUSTER, REGISTRY, EGRESS, RUNTIMES."""
 
     cluster: str = ""
     registry: str = ""
     egress: bool = False
+    runtimes: str = ""
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Options:
@@ -36,6 +37,7 @@ class Options:
             cluster=variables.get("CLUSTER", ""),
             registry=variables.get("REGISTRY", "").rstrip("/"),
             egress=variables.get("EGRESS", "") not in {"", "0", "no", "false"},
+            runtimes=variables.get("RUNTIMES", ""),
         )
 
 
@@ -53,7 +55,7 @@ def up(layout: Layout, steps: Steps) -> None:
     options = Options.of(os.environ)
     cluster = _chosen(layout, steps, options)
     cluster.start(steps)
-    contexts = build(layout, steps, cluster)
+    contexts = build(layout, steps, cluster, options.runtimes)
     cluster.load(steps, contexts)
     references = {context.name: cluster.reference(context) for context in contexts}
     Release(layout=layout).apply(steps, references, {**cluster.values(), **demo.values()})
@@ -63,9 +65,11 @@ def up(layout: Layout, steps: Steps) -> None:
     steps.say("Klambda is up. Next:  . .klambda/env  then  aws lambda list-functions")
 
 
-def build(layout: Layout, steps: Steps, cluster: Cluster) -> list[Context]:
+def build(layout: Layout, steps: Steps, cluster: Cluster, runtimes: str) -> list[Context]:
     """Build the images that are missing and return them all."""
-    contexts = catalogue.application(layout, steps, base=cluster.builder.base())
+    chosen = catalogue.chosen(layout, runtimes)
+    base = cluster.builder.base()
+    contexts = catalogue.application(layout, steps, base=base, runtimes=chosen)
     catalogue.ensure(steps, cluster.builder, contexts)
     return contexts
 
@@ -75,7 +79,8 @@ def images(layout: Layout, steps: Steps) -> None:
     options = Options.of(os.environ)
     docker = kinds.docker_answers()
     kind = kinds.choose(options.cluster, docker=docker)
-    for context in build(layout, steps, select(layout, kind, options, docker=docker)):
+    cluster = select(layout, kind, options, docker=docker)
+    for context in build(layout, steps, cluster, options.runtimes):
         steps.say(context.reference())
 
 

@@ -95,7 +95,7 @@ capabilities: {drop: [ALL]}
 - name: KLAMBDA_RUNTIMES
   value: {{ .Values.runtimes | toJson | quote }}
 - name: KLAMBDA_RUNTIME_SUBSTITUTIONS
-  value: {{ .Values.runtimeSubstitutions | toJson | quote }}
+  value: {{ ternary dict .Values.runtimeSubstitutions .Values.strictRuntimes | toJson | quote }}
 - name: KLAMBDA_WATCH_NAMESPACES
   value: {{ join "," .Values.scope.namespaces | quote }}
 - name: KLAMBDA_ADMIN_PORT

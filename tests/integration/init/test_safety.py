@@ -463,3 +463,24 @@ done
     )
     assert (await running.connection.invoke(5)).json == "shell got 5"
     assert (await running.connection.invoke(6)).json == "shell got 6"
+
+
+@pytest.mark.parametrize(
+    ("files", "mode", "reason"),
+    [
+        ({"other": ""}, 0o755, "Couldn't find valid bootstrap(s): [{task} {opt}]"),
+        ({"bootstrap": "#!/bin/sh\n"}, 0o644, "fork/exec {task}: permission denied"),
+        ({"bootstrap": "not a program"}, 0o755, "fork/exec {task}: exec format error"),
+        ({"bootstrap": "#!/bin/nothing\n"}, 0o755, "fork/exec {task}: no such file or directory"),
+    ],
+)
+async def test_a_custom_runtime_that_cannot_be_started(
+    launch: Launch, files: dict[str, str | bytes], mode: int, reason: str
+) -> None:
+    """Reference §b.1, InvalidEntrypoint; the second and third text are Go's, as AWS shows them."""
+    running = await launch(files, runtime="provided.al2023", handler="any", mode=mode)
+    outcome = await running.connection.invoke()
+    assert outcome.json["errorType"] == "Runtime.InvalidEntrypoint"
+    task, opt = running.path("var/task/bootstrap"), running.path("opt/bootstrap")
+    expected = reason.format(task=task, opt=opt)
+    assert outcome.json["errorMessage"].endswith(f" Error: {expected}")

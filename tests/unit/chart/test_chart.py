@@ -130,7 +130,10 @@ def test_what_the_programs_share_is_the_same(part: str) -> None:
         "team-a": "222222222222",
     }
     assert json.loads(shared["KLAMBDA_RUNTIMES"])["python3.13"]["bootstrap"] == "/opt/bootstrap"
-    assert json.loads(shared["KLAMBDA_RUNTIME_SUBSTITUTIONS"]) == {"python3.12": "python3.13"}
+    substitutions = json.loads(shared["KLAMBDA_RUNTIME_SUBSTITUTIONS"])
+    assert substitutions["python3.12"] == "python3.13"
+    assert substitutions["provided.al2"] == "provided.al2023"
+    assert json.loads(environment("namespaced", part)["KLAMBDA_RUNTIME_SUBSTITUTIONS"]) == {}
     assert shared["KLAMBDA_REGION"] == "eu-central-1"
     assert environment("namespaced", part)["KLAMBDA_WATCH_NAMESPACES"] == "team-a,team-b"
     assert environment("default", part)["KLAMBDA_WATCH_NAMESPACES"] == ""

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tools.cluster import check, cluster, demo, environment, programs, release, toolchain, up
+from tools.cluster.images import catalogue
 from tools.cluster.layout import REPOSITORY, Layout
 from tools.cluster.shell import CommandFailed, Shell
 from tools.cluster.steps import StepFailed, Steps, last_line
@@ -94,14 +95,33 @@ def test_options(variables: Mapping[str, str], egress: bool) -> None:
     assert up.Options.of({"REGISTRY": "r.example/k/"}).registry == "r.example/k"
 
 
+def test_runtimes_asked_for_once_stay_until_down(layout: Layout) -> None:
+    default = catalogue.DEFAULT_RUNTIMES
+    assert catalogue.chosen(layout, "") == default
+    assert catalogue.chosen(layout, "nodejs22.x, provided.al2023") == default
+    assert catalogue.chosen(layout, "all") == catalogue.RUNTIMES
+    assert catalogue.chosen(layout, "") == catalogue.RUNTIMES
+    with pytest.raises(ValueError, match=r"no runtime java6; all or python3\.13"):
+        catalogue.chosen(layout, "java6")
+
+
 def test_the_charts_values_name_every_image() -> None:
     references = {
         "control-plane": "c:1", "runtime-python3.13": "p:2", "runtime-nodejs22.x": "n:3",
     }  # fmt: skip
-    text = release.render(release.values(references, {"gateway": {"service": {"nodePort": 1}}}))
-    assert yaml.safe_load(text) == {
+    defaults = {
+        "runtimes": {"python3.13": {"image": "x"}, "odd1": {"image": "o"}},
+        "runtimeSubstitutions": {"python3.12": "python3.13", "odd0": "odd1"},
+    }
+    values = release.values(defaults, references, {"gateway": {"service": {"nodePort": 1}}})
+    assert yaml.safe_load(release.render(values)) == {
         "images": {"controlPlane": "c:1"},
-        "runtimes": {"python3.13": {"image": "p:2"}, "nodejs22.x": {"image": "n:3"}},
+        "runtimes": {
+            "python3.13": {"image": "p:2"},
+            "nodejs22.x": {"image": "n:3"},
+            "odd1": None,
+        },
+        "runtimeSubstitutions": {"odd0": None},
         "gateway": {"service": {"nodePort": 1}},
     }
 

@@ -12,14 +12,37 @@ from tools.cluster.images.contexts import Context
 from tools.cluster.layout import Layout
 from tools.cluster.steps import Steps
 
-RUNTIMES = ("python3.13", "nodejs22.x")
+RUNTIMES = ("python3.13", "nodejs22.x", "provided.al2023")
+DEFAULT_RUNTIMES = ("python3.13", "nodejs22.x", "provided.al2023")
+"""What `make up` builds unasked."""
 
 
-def application(layout: Layout, steps: Steps, *, base: str) -> list[Context]:
+def chosen(layout: Layout, wanted: str) -> tuple[str, ...]:
+    """Return the runtimes to build: the default ones and those of RUNTIMES, until `down`.
+
+    `wanted` is a list of identifiers or the word `all`; ValueError for one that there is not.
+    """
+    words = set(wanted.replace(",", " ").split())
+    if words == {"all"}:
+        words = set(RUNTIMES)
+    if unknown := sorted(words.difference(RUNTIMES)):
+        raise ValueError(f"RUNTIMES: no runtime {', '.join(unknown)}; all or {', '.join(RUNTIMES)}")
+    memory = layout.state / "runtimes"
+    if memory.exists():
+        words.update(memory.read_text().split())
+    result = tuple(each for each in RUNTIMES if each in words.union(DEFAULT_RUNTIMES))
+    layout.state.mkdir(parents=True, exist_ok=True)
+    memory.write_text("\n".join(result) + "\n")
+    return result
+
+
+def application(
+    layout: Layout, steps: Steps, *, base: str, runtimes: Sequence[str]
+) -> list[Context]:
     """Return Klambda's images: the control plane, and one for each runtime with init in it."""
     programs.ensure(layout, steps, [programs.INIT])
     init = programs.INIT
-    runtimes = [
+    images = [
         contexts.runtime(
             layout.repository,
             identifier,
@@ -27,9 +50,9 @@ def application(layout: Layout, steps: Steps, *, base: str) -> list[Context]:
             init_version=init.version(),
             base=base,
         )
-        for identifier in RUNTIMES
+        for identifier in runtimes
     ]
-    wanted = [contexts.control_plane(layout.repository, base=base), *runtimes]
+    wanted = [contexts.control_plane(layout.repository, base=base), *images]
     return [each.frozen(folder(layout, each)) for each in wanted]
 
 

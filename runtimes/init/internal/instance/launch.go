@@ -193,10 +193,11 @@ func (i *Instance) noteFailure(phase string) {
 	}))
 }
 
-// bootstrap finds what to run (reference §h: custom runtimes bring it themselves).
+// bootstrap finds what to run (reference §h: custom runtimes bring it themselves). The first file there is counts: one
+// that cannot be executed fails at its start, with the kernel's reason in AWS's words.
 func (w *work) bootstrap() (string, error) {
 	for _, path := range w.candidates {
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 			return path, nil
 		}
 	}
@@ -204,14 +205,14 @@ func (w *work) bootstrap() (string, error) {
 }
 
 func candidates(runtime, taskRoot, optRoot, runtimeRoot, override string) []string {
-	last := filepath.Join(runtimeRoot, "bootstrap")
-	if override != "" {
-		last = override
+	switch {
+	case override != "":
+		return []string{override}
+	case strings.HasPrefix(runtime, "provided"):
+		return []string{filepath.Join(taskRoot, "bootstrap"), filepath.Join(optRoot, "bootstrap")}
+	default:
+		return []string{filepath.Join(runtimeRoot, "bootstrap")}
 	}
-	if strings.HasPrefix(runtime, "provided") {
-		return []string{filepath.Join(taskRoot, "bootstrap"), filepath.Join(optRoot, "bootstrap"), last}
-	}
-	return []string{last}
 }
 
 // typeOf reads the error type of an error body.

@@ -86,7 +86,7 @@ func (k *Keeper) Start(c Command, exited func(Exit)) (int, error) {
 	}
 	k.waits.Unlock()
 	if started.err != nil {
-		return 0, started.err
+		return 0, &os.PathError{Op: "fork/exec", Path: c.Path, Err: started.err} // AWS's words
 	}
 	preferForKilling(started.pid)
 	return started.pid, nil

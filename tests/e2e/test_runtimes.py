@@ -1,0 +1,194 @@
+"""Each runtime as its users meet it: handlers, search paths, wrappers, the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.cluster import REPOSITORY, Cluster
+from tests.support.instance_peer import go
+
+CUSTOM = REPOSITORY / "examples" / "custom"
+AREA = {"length": 6, "width": 7}
+
+SPY = {
+    "python3.13": {
+        "app.py": "import os, sys\n"
+        "def handler(event, context):\n"
+        "    return {'env': dict(os.environ), 'cwd': os.getcwd(), 'uid': os.getuid()}\n"
+    },
+    "nodejs22.x": {
+        "app.mjs": "export const handler = async () =>"
+        " ({env: process.env, cwd: process.cwd(), uid: process.getuid()});\n"
+    },
+    "provided.al2023": {
+        "bootstrap": """#!/bin/sh
+api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation
+while :; do
+    curl -sS -D /tmp/headers -o /dev/null "$api/next"
+    id=$(sed -n 's/^lambda-runtime-aws-request-id: *\\([0-9a-f-]*\\).*/\\1/Ip' /tmp/headers)
+    text=$(env | sed 's/\\([^=]*\\)=\\(.*\\)/"\\1": "\\2",/')
+    echo "{\\"env\\": {$text \\"end\\": \\"\\"}, \\"cwd\\": \\"$(pwd)\\", \\"uid\\": $(id -u)}" |
+        curl -sS -o /dev/null --data-binary @- "$api/$id/response"
+done
+"""
+    },
+}
+# What the language itself or its shell adds; not Lambda's.
+ADDED = {"PWD", "OLDPWD", "SHLVL", "_", "end", "LC_CTYPE"}
+
+
+def expected(cluster: Cluster, name: str, runtime: str) -> dict[str, str]:
+    """The environment of reference §g.4, each value a pattern, for a function with one variable."""
+    text = {
+        "_HANDLER": "app.handler",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "192",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+        "AWS_LAMBDA_LOG_FORMAT": "Text",
+        "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
+        "AWS_ACCESS_KEY_ID": cluster.env["AWS_ACCESS_KEY_ID"],
+        "AWS_SECRET_ACCESS_KEY": cluster.env["AWS_SECRET_ACCESS_KEY"],
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "169.254.79.129:2000",
+        "_AWS_XRAY_DAEMON_ADDRESS": "169.254.79.129",
+        "_AWS_XRAY_DAEMON_PORT": "2000",
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task"
+        ":/var/task/lib:/opt/lib",
+        "MINE": "of the user",
+    }
+    match runtime.rstrip("0123456789.x"):
+        case "python":
+            text |= {"PYTHONPATH": "/var/runtime"}
+        case "nodejs":
+            modules = "/opt/nodejs/node22/node_modules:/opt/nodejs/node_modules"
+            text |= {"NODE_PATH": f"{modules}:/var/runtime/node_modules"}
+    patterns = {key: re.escape(value) for key, value in text.items()} | {
+        "AWS_SESSION_TOKEN": ".*",
+        "AWS_LAMBDA_LOG_STREAM_NAME": r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}",
+        # Ours: calls with the credentials above come back to this installation.
+        "AWS_ENDPOINT_URL_[A-Z_]+": "http://.*",
+    }
+    if not runtime.startswith("provided"):
+        patterns["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{re.escape(runtime)}"
+        patterns["_X_AMZN_TRACE_ID"] = "Root=1-.*"
+    return patterns
+
+
+@pytest.mark.parametrize("runtime", SPY)
+def test_the_environment_is_lambdas(cluster: Cluster, name: str, runtime: str) -> None:
+    cluster.deploy(
+        name,
+        SPY[runtime],
+        executable={"bootstrap"},
+        Runtime=runtime,
+        MemorySize=192,
+        Environment={"Variables": {"MINE": "of the user"}},
+    )
+    seen = cluster.invoke(name)
+    assert (seen["cwd"], seen["uid"]) == ("/var/task", 993)
+    patterns = expected(cluster, name, runtime)
+    missing = set(patterns)
+    for key, value in seen["env"].items():
+        if key in ADDED:
+            continue
+        pattern = next((each for each in patterns if re.fullmatch(each, key)), None)
+        assert pattern is not None, f"{key}={value} is not Lambda's"
+        assert re.fullmatch(patterns[pattern], value), f"{key}={value}"
+        missing.discard(pattern)
+    assert missing == set()
+
+
+WRAPPER = """#!/bin/sh
+for last; do :; done
+export WRAPPED="$1 … $last"
+exec "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("runtime", "program", "last"),
+    [
+        ("python3.13", "/usr/bin/python3", "/var/runtime/bootstrap.py"),
+        ("nodejs22.x", "/var/lang/bin/node", "/var/runtime/node_modules/aws-lambda-ric/index.mjs"),
+    ],
+)
+def test_a_wrapper_runs_before_the_runtime(
+    cluster: Cluster, name: str, runtime: str, program: str, last: str
+) -> None:
+    """It gets the command; the interpreter's flags can go before the last word."""
+    cluster.deploy(
+        name,
+        SPY[runtime] | {"wrap": WRAPPER},
+        executable={"wrap"},
+        Runtime=runtime,
+        Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap"}},
+    )
+    assert cluster.invoke(name)["env"]["WRAPPED"] == f"{program} … {last}"
+    cluster.aws.update_function_configuration(
+        FunctionName=name, Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/nothing"}}
+    )
+    cluster.wait_updated(name)
+    answer = cluster.invoke_raw(name, LogType="Tail")
+    assert b"Runtime exited with error: exit status 127" in answer["Payload"]
+    assert "/opt/nothing: does not exist" in answer["Log"]
+
+
+def test_a_custom_runtime_in_ten_lines_of_shell(cluster: Cluster, name: str) -> None:
+    """As `provided.al2`, which provided.al2023 stands in for."""
+    files = {"bootstrap": (CUSTOM / "shell" / "bootstrap").read_text()}
+    cluster.deploy(name, files, executable=files, Runtime="provided.al2")
+    assert cluster.invoke(name, AREA) == {"shell": AREA}
+    assert "event: 7" in cluster.invoke_raw(name, b"7", LogType="Tail")["Log"]
+    conditions = cluster.objects("fn", "--field-selector", f"metadata.name={name}")[0]["status"]
+    (told,) = [c for c in conditions["conditions"] if c["type"] == "RuntimeSubstituted"]
+    assert (told["status"], "provided.al2023" in told["message"]) == ("True", True)
+
+
+def rectangle(cluster: Cluster, name: str, program: Path) -> None:
+    """Deploy a program for custom runtimes and see that it answers, fails and logs as it should."""
+    files = {"bootstrap": program.read_bytes()}
+    cluster.deploy(name, files, executable=files, Runtime="provided.al2023", Handler="any")
+    answer = cluster.invoke_raw(name, b'{"length": 6, "width": 7}', LogType="Tail")
+    request = answer["ResponseMetadata"]["RequestId"]
+    assert answer["Payload"] == f'{{"area":42,"requestId":"{request}"}}'.encode()
+    assert "the area is 42" in answer["Log"]
+    failed = cluster.invoke_raw(name, b'{"length": -6, "width": 7}')
+    assert failed["FunctionError"] == "Unhandled"
+    assert b'"errorMessage":"a side is negative"' in failed["Payload"]
+
+
+def test_a_go_function_with_awss_library(cluster: Cluster, name: str, tmp_path: Path) -> None:
+    tool = go()
+    assert tool is not None, "`make test` has fetched one"
+    flags = ["-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w"]
+    program = tmp_path / "bootstrap"
+    build(tool, "build", *flags, "-o", str(program), ".", folder=CUSTOM / "go")
+    rectangle(cluster, name, program)
+
+
+@pytest.mark.full
+def test_a_rust_function_with_awss_library(cluster: Cluster, name: str, tmp_path: Path) -> None:
+    manifest = ["--manifest-path", str(CUSTOM / "rust" / "Cargo.toml")]
+    build("cargo", "build", "--release", "--locked", *manifest, "--target-dir", str(tmp_path))
+    rectangle(cluster, name, tmp_path / "release" / "bootstrap")
+
+
+def build(*command: Any, folder: Path = REPOSITORY) -> None:
+    """Run a compiler."""
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    subprocess.run(command, cwd=folder, env=environment, check=True)
