@@ -1,0 +1,1 @@
+"""The warm hop, measured without Kubernetes around it (see ``__main__``)."""

@@ -1,0 +1,3 @@
+module klambda.io/bench/peers
+
+go 1.26
