@@ -15,7 +15,7 @@ CLUSTER_TOOL := $(RUN)python -m tools.cluster
 PYTEST := $(RUN)python -m pytest
 UV := $(VENV)/uv/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes
-export CLUSTER REGISTRY EGRESS RUNTIMES KLAMBDA_CACHE KLAMBDA_STATE
+export CLUSTER REGISTRY VALUES EGRESS RUNTIMES KLAMBDA_CACHE KLAMBDA_STATE
 
 .PHONY: help up down status demo images binaries test unit integration e2e lint type fmt \
         golden crds bench bench-cold bench-hop lock venv
@@ -26,7 +26,7 @@ help: ## list the verbs
 
 # --- the cluster ----------------------------------------------------------------------------------
 
-up: venv ## a cluster, Klambda on it, an answer (CLUSTER=native|kind|existing REGISTRY= EGRESS=1 RUNTIMES=all)
+up: venv ## a cluster, Klambda on it, an answer (CLUSTER=native|kind|existing REGISTRY= VALUES= EGRESS=1 RUNTIMES=all)
 	@$(CLUSTER_TOOL) up
 
 down: venv ## take all of it away again

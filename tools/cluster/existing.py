@@ -1,12 +1,16 @@
 """The cluster of the current kubeconfig: nothing of it is started or stopped, only Klambda.
 
 Images go to REGISTRY=, or straight into kind or minikube when the context is one of theirs. The
-gateway is reached by `kubectl port-forward`, which runs in the background until `make down`.
+gateway is reached by `kubectl port-forward`, which runs in the background until `make down`: it is
+started again when it ends, as it does with each gateway pod. What the chart should know about the
+cluster comes from the user, in VALUES=.
 """
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +23,15 @@ from tools.cluster.shell import Shell
 from tools.cluster.steps import Steps
 
 FORWARD = "port-forward"
+FORWARD_AGAIN = """trap 'kill $child; exit' TERM
+while :; do "$@" & child=$!; wait $child; sleep 0.3; done"""
+FORWARD_SECONDS = 30.0
+POLL_SECONDS = 0.1
+GATEWAY = ("127.0.0.1", 8080)
+DEFAULT_CLASS = (
+    r"jsonpath={.items[?(@.metadata.annotations.storageclass\.kubernetes\.io/is-default-class"
+    r'=="true")].metadata.name}'
+)
 KIND_PREFIX = "kind-"
 NAMESPACE = "klambda"
 
@@ -30,6 +43,7 @@ class ExistingCluster:
     layout: Layout
     registry: str
     docker: bool
+    described: bool = False  # in VALUES=
 
     @property
     def builder(self) -> Buildah | Docker:
@@ -54,6 +68,13 @@ class ExistingCluster:
             self.layout.kubeconfig.write_text(view)
             step.shell.run("kubectl", "get", "nodes", timeout=30)
             step.note = self._context(step.shell)
+        with steps.step(
+            "a place for the store's volume",
+            log="existing",
+            remedy="say `store: {persistence: {storageClass: ...}}` (or hostPath, on one node) in"
+            " a file of values: make up CLUSTER=existing VALUES=<file>",
+        ) as step:
+            step.note = self._storage(step.shell)
 
     def load(self, steps: Steps, contexts: Sequence[Context]) -> None:
         """Push to the registry, or load into kind or minikube."""
@@ -84,12 +105,15 @@ class ExistingCluster:
         with steps.step(
             "forward 127.0.0.1:8080 to the gateway",
             log=FORWARD,
-            remedy="is the port taken by something else?",
+            remedy="end what listens there; `kubectl -n klambda get pods` shows the gateway",
         ) as step:
+            if accepts(GATEWAY):
+                raise ValueError(f"something else listens on {GATEWAY[0]}:{GATEWAY[1]}")
             self.folder.mkdir(parents=True, exist_ok=True)
             command = [
+                "sh", "-c", FORWARD_AGAIN, FORWARD,
                 "kubectl", f"--kubeconfig={self.layout.kubeconfig}", f"--namespace={NAMESPACE}",
-                "port-forward", "service/klambda-gateway", "8080:8080",
+                "port-forward", "service/klambda-gateway", f"{GATEWAY[1]}:8080",
             ]  # fmt: skip
             with (self.folder / f"{FORWARD}.log").open("ab") as log:
                 process = subprocess.Popen(
@@ -97,6 +121,11 @@ class ExistingCluster:
                     start_new_session=True,
                 )  # fmt: skip
             written.write(FORWARD, process.pid, "")
+            deadline = time.monotonic() + FORWARD_SECONDS
+            while not accepts(GATEWAY):
+                if time.monotonic() >= deadline:
+                    raise TimeoutError(f"no answer; see {self.folder / f'{FORWARD}.log'}")
+                time.sleep(POLL_SECONDS)
             step.note = f"pid {process.pid}"
 
     def stop(self, steps: Steps) -> None:
@@ -115,6 +144,16 @@ class ExistingCluster:
         """Return the port-forward."""
         return [f"{each.name:<26}pid {each.pid}" for each in record.Record(self.folder).all()]
 
+    def _storage(self, shell: Shell) -> str:
+        """Return whose volume it will be; ValueError when it would wait for one for ever."""
+        flag = f"--kubeconfig={self.layout.kubeconfig}"
+        found = shell.run("kubectl", flag, "get", "storageclass", "-o", DEFAULT_CLASS).split()
+        if found:
+            return f"storage class {found[0]}"
+        if self.described:
+            return "no default storage class; VALUES= decides"
+        raise ValueError("the cluster has no default storage class")
+
     def _context(self, shell: Shell) -> str:
         flag = f"--kubeconfig={self.layout.kubeconfig}"
         return shell.run("kubectl", flag, "config", "current-context").strip()
@@ -129,3 +168,12 @@ class ExistingCluster:
             shell.stream("minikube", "image", "load", context.reference())
         else:
             raise ValueError(f"how do images get to {current}? There is no REGISTRY")
+
+
+def accepts(address: tuple[str, int]) -> bool:
+    """Whether something listens there."""
+    try:
+        with socket.create_connection(address, timeout=1):
+            return True
+    except OSError:
+        return False

@@ -70,6 +70,7 @@ class Release:
     """Klambda's release in one cluster."""
 
     layout: Layout
+    described: Path | None = None  # the user's own values, which win
 
     @property
     def chart(self) -> Path:
@@ -95,7 +96,8 @@ class Release:
             " (after `. .klambda/env`)",
         ) as step:
             uid = self._cluster_id(step.shell)
-            wanted = fingerprint(self.chart, text, uid)
+            own = self.described.read_text() if self.described is not None else ""
+            wanted = fingerprint(self.chart, text + own, uid)
             if self._installed(step.shell, wanted):
                 step.note = "unchanged"
             else:
@@ -116,10 +118,11 @@ class Release:
                 f"owner=helm,name={NAME},"
                 "status in (pending-install,pending-upgrade,pending-rollback)",
             )  # fmt: skip
+        files = [self.layout.values, *([self.described] if self.described is not None else [])]
         shell.run(
             "helm", "upgrade", "--install", NAME, self.chart,
             f"--kubeconfig={self.layout.kubeconfig}", f"--namespace={NAMESPACE}",
-            "--create-namespace", f"--values={self.layout.values}", "--wait",
+            "--create-namespace", *(f"--values={file}" for file in files), "--wait",
             f"--timeout={TIMEOUT}",
         )  # fmt: skip
         status = self._status(shell)

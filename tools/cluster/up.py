@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tools.cluster import cluster as kinds
 from tools.cluster import demo, environment
@@ -23,10 +24,11 @@ from tools.cluster.steps import Steps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the user may say, as variables of make: CLUSTER, REGISTRY, EGRESS, RUNTIMES."""
+    """What the user may say, as variables of make: CLUSTER, REGISTRY, VALUES, EGRESS, RUNTIMES."""
 
     cluster: str = ""
     registry: str = ""
+    values: Path | None = None
     egress: bool = False
     runtimes: str = ""
 
@@ -36,6 +38,7 @@ class Options:
         return cls(
             cluster=variables.get("CLUSTER", ""),
             registry=variables.get("REGISTRY", "").rstrip("/"),
+            values=Path(variables["VALUES"]).absolute() if variables.get("VALUES") else None,
             egress=variables.get("EGRESS", "") not in {"", "0", "no", "false"},
             runtimes=variables.get("RUNTIMES", ""),
         )
@@ -47,7 +50,12 @@ def select(layout: Layout, kind: str, options: Options, *, docker: bool) -> Clus
         return NativeCluster(layout=layout, egress=options.egress)
     if kind == "kind":
         return KindCluster(layout=layout)
-    return ExistingCluster(layout=layout, registry=options.registry, docker=docker)
+    return ExistingCluster(
+        layout=layout,
+        registry=options.registry,
+        docker=docker,
+        described=options.values is not None,
+    )
 
 
 def up(layout: Layout, steps: Steps) -> None:
@@ -58,7 +66,8 @@ def up(layout: Layout, steps: Steps) -> None:
     contexts = build(layout, steps, cluster, options.runtimes)
     cluster.load(steps, contexts)
     references = {context.name: cluster.reference(context) for context in contexts}
-    Release(layout=layout).apply(steps, references, {**cluster.values(), **demo.values()})
+    release = Release(layout=layout, described=options.values)
+    release.apply(steps, references, {**cluster.values(), **demo.values()})
     cluster.expose(steps)
     credentials = environment.write(layout, steps)
     demo.run(layout, steps, credentials)

@@ -93,6 +93,8 @@ def test_an_unknown_cluster_is_refused() -> None:
 def test_options(variables: Mapping[str, str], egress: bool) -> None:
     assert up.Options.of(variables).egress is egress
     assert up.Options.of({"REGISTRY": "r.example/k/"}).registry == "r.example/k"
+    assert up.Options.of({"VALUES": "/v.yaml"}).values == Path("/v.yaml")
+    assert up.Options.of({"VALUES": ""}).values is None
 
 
 def test_runtimes_asked_for_once_stay_until_down(layout: Layout) -> None:
