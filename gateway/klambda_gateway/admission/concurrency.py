@@ -85,13 +85,26 @@ class Admission:
         """Count a function's permits."""
         return self._by_function[function]
 
+    def enter_now(self, function: Function, reserved: int | None) -> Permit | None:
+        """Admit one invocation, or None when a moment's patience may help. Raises as ``enter``."""
+        reason = self._refusal(function, reserved)
+        if reason is None:
+            return self._permit(function)
+        if reason == REASON_RESERVED and self._completing[function]:
+            return None
+        raise throttled(reason, retry_after=RETRY_AFTER_S)
+
     async def enter(self, function: Function, reserved: int | None) -> Permit:
         """Admit one invocation. Raises LambdaError 429 with its reason."""
-        reason = self._refusal(function, reserved)
-        if reason == REASON_RESERVED and self._completing[function]:
-            reason = await self._patiently(function, reserved)
+        permit = self.enter_now(function, reserved)
+        if permit is not None:
+            return permit
+        reason = await self._patiently(function, reserved)
         if reason is not None:
             raise throttled(reason, retry_after=RETRY_AFTER_S)
+        return self._permit(function)
+
+    def _permit(self, function: Function) -> Permit:
         self._by_account[function[0]] += 1
         self._by_function[function] += 1
         return Permit(self, function)

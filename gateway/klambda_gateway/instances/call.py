@@ -1,14 +1,14 @@
 """An attempt on its way: the machine, and who waits for its outcome.
 
 Place: made by ``invoke.service``, fed by the link that carries it. Two moments are told apart:
-``outcome`` (the client can be answered) and ``over`` (the instance is free again, the invocation no
-longer counts as concurrent). Invariants: ``outcome`` is set exactly once; a cancelled waiter
-changes nothing for the instance. Not here: choosing instances, retrying.
+``on_outcome`` (the client can be answered) and ``on_over`` (the instance is free again, the
+invocation no longer counts as concurrent). Both are called back in the very turn of the loop that
+brings them, so that a warm request costs no task and no future. Invariants: the outcome is told
+exactly once, and before ``on_over``. Not here: choosing instances, retrying.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,6 +32,7 @@ class Call:
     """One attempt, its record and its outcome."""
 
     __slots__ = (
+        "_on_outcome",
         "_on_over",
         "_over",
         "accepted_at",
@@ -39,7 +40,6 @@ class Call:
         "boot",
         "deadline",
         "on_settled",
-        "outcome",
         "record",
         "run_limit",
         "settled",
@@ -52,6 +52,7 @@ class Call:
         *,
         deadline: float = float("inf"),
         run_limit: float = float("inf"),
+        on_outcome: Callable[[Call, Outcome], None] = lambda *_: None,
         on_over: Callable[[Call], None] = lambda _: None,
     ) -> None:
         """``deadline``: loop time by which it must be accepted; ``run_limit``: seconds after."""
@@ -61,10 +62,9 @@ class Call:
         self.deadline = deadline
         self.run_limit = run_limit
         self.accepted_at: float | None = None
-        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        """For the one who waits; cancelled when nobody does any more."""
         self.settled = False
         self.on_settled: Callable[[], None] | None = None
+        self._on_outcome = on_outcome
         self._on_over = on_over
         self._over = False
 
@@ -114,8 +114,7 @@ class Call:
         if self.settled:
             return
         self.settled = True
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
+        self._on_outcome(self, outcome)
         if self.on_settled is not None:
             self.on_settled()
 

@@ -110,11 +110,21 @@ _TYPES: Final = {int(value): value for value in FrameType}
 
 def encode(kind: FrameType, header: Mapping[str, Any] | None = None, body: bytes = b"") -> bytes:
     """Return one frame as bytes. Raises ProtocolError when it is over the limits."""
-    text = _JSON(header).encode() if header else b""
-    length = _REST.size + len(text) + len(body)
-    if len(text) > HEADER_LIMIT or length > FRAME_LIMIT:
+    text = encode_header(header) if header else b""
+    return prefix(kind, len(text), len(body)) + text + body
+
+
+def encode_header(header: Mapping[str, Any]) -> bytes:
+    """Return a header as it travels."""
+    return _JSON(header).encode()
+
+
+def prefix(kind: FrameType, header: int, body: int) -> bytes:
+    """Return what stands before a header and a body of these lengths. Raises ProtocolError."""
+    length = _REST.size + header + body
+    if header > HEADER_LIMIT or length > FRAME_LIMIT:
         raise ProtocolError(f"frame {kind.name} of {length} bytes is over the limit")
-    return _PREFIX.pack(length, kind, len(text)) + text + body
+    return _PREFIX.pack(length, kind, header)
 
 
 class Decoder:

@@ -2,8 +2,8 @@
 
 Place: ``instances.server`` makes one per accepted connection and is told what happens on it.
 Invariants: after ``close`` nothing more is delivered; a broken contract or an unhandled failure of
-the receiver closes the connection; ``drained`` returns only when the transport takes more.
-Not here: what frames mean.
+the receiver closes the connection; large events leave piece by piece as the transport takes them,
+uncopied, and stop when their attempt is settled. Not here: what frames mean.
 """
 
 from __future__ import annotations
@@ -11,11 +11,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from klambda_gateway.instances.call import Call
-from klambda_gateway.instances.frames import Decoder, Frame, FrameType, ProtocolError, encode
+from klambda_gateway.instances.frames import (
+    PIECE,
+    Decoder,
+    Frame,
+    FrameType,
+    ProtocolError,
+    encode,
+    encode_header,
+    prefix,
+)
 from klambda_obs import logs
 
 KEEPALIVE_IDLE_S: Final = 5
@@ -23,6 +33,10 @@ KEEPALIVE_PROBES: Final = 3
 """Contract §1: keep-alive three probes 5 s apart, on both ends."""
 SILENCE_MS: Final = 20_000
 """Unacknowledged bytes for so long end the connection (TCP_USER_TIMEOUT)."""
+
+BUFFERED: Final = 4 * PIECE
+"""Bytes of an event that the transport may hold: enough for one system call to send several pieces.
+They are views of the event, not copies."""
 
 _log = logs.get("klambda.gateway.link")
 
@@ -43,14 +57,16 @@ class Link(asyncio.Protocol):
         self._on_lost = on_lost
         self._decoder = Decoder()
         self._transport: asyncio.Transport | None = None
-        self._room = asyncio.Event()
-        self._room.set()
+        self._paused = False
+        self._rests: deque[tuple[Call, memoryview]] = deque()
+        """What is still to be sent of large events."""
 
     # --- asyncio.Protocol -------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection."""
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=BUFFERED)
         name = transport.get_extra_info("peername")
         self.peer = name[0].removeprefix("::ffff:") if name else ""
         sock = transport.get_extra_info("socket")
@@ -77,12 +93,13 @@ class Link(asyncio.Protocol):
         self._end()
 
     def pause_writing(self) -> None:
-        """Stop those who send bulk."""
-        self._room.clear()
+        """Send no more of large events."""
+        self._paused = True
 
     def resume_writing(self) -> None:
-        """Let them go on."""
-        self._room.set()
+        """Send more of them."""
+        self._paused = False
+        self._pour()
 
     # --- for the server and calls -----------------------------------------------------------------
 
@@ -93,9 +110,34 @@ class Link(asyncio.Protocol):
         if self._transport is not None and not self.lost:
             self._transport.write(encode(kind, header, body))
 
-    async def drained(self) -> None:
-        """Wait until the transport takes more, or is lost."""
-        await self._room.wait()
+    def invoke(self, call: Call, header: bytes, event: bytes) -> None:
+        """Send an attempt: its header (JSON) and all of the event, as fast as the transport can."""
+        self.calls[call.id] = call
+        if self._transport is None or self.lost:
+            return
+        if len(event) <= PIECE:
+            self._transport.write(
+                prefix(FrameType.INVOKE, len(header), len(event)) + header + event
+            )
+            return
+        view = memoryview(event)
+        self._put(FrameType.INVOKE, header, view[:PIECE])
+        self._rests.append((call, view[PIECE:]))
+        self._pour()
+
+    def _pour(self) -> None:
+        while self._rests and not self._paused and not self.lost:
+            call, rest = self._rests.popleft()
+            if call.settled:
+                continue
+            self._put(FrameType.DATA, encode_header({"attempt": call.id}), rest[:PIECE])
+            if len(rest) > PIECE:
+                self._rests.appendleft((call, rest[PIECE:]))
+
+    def _put(self, kind: FrameType, header: bytes, body: memoryview) -> None:
+        if self._transport is not None:
+            self._transport.write(prefix(kind, len(header), len(body)) + header)
+            self._transport.write(body)
 
     def close(self) -> None:
         """End the connection now; ``on_lost`` is called before this returns."""
@@ -107,7 +149,7 @@ class Link(asyncio.Protocol):
         if not self.lost:
             self.lost = True
             self.receiver = _nobody
-            self._room.set()
+            self._rests.clear()
             self._on_lost(self)
 
 

@@ -64,6 +64,11 @@ class Registry:
             found = self.pools[key] = Pool(key=key)
         return found
 
+    def take(self, key: DeploymentKey, attempt: str) -> Record | None:
+        """Hand an instance of a Deployment to this attempt, if there is one now."""
+        pool = self.pools.get(key)
+        return pool.take(attempt) if pool is not None else None
+
     def see_pod(self, pod: PodFacts) -> Record:
         """Take the newest state of a pod."""
         record = self._record(pod.uid, pod.key)

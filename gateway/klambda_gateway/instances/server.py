@@ -17,12 +17,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final
+from typing import Final
 
 from klambda_core.token import instance_token
 from klambda_gateway.instances.assignment import Assignments, NoAssignment, Package
 from klambda_gateway.instances.call import Call
-from klambda_gateway.instances.frames import PIECE, Frame, FrameType, ProtocolError
+from klambda_gateway.instances.frames import Frame, FrameType, ProtocolError
 from klambda_gateway.instances.handshake import Hello, challenge, read_hello, read_proof
 from klambda_gateway.instances.link import Link
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
@@ -113,24 +113,18 @@ class InstanceServer:
 
     # --- sending ----------------------------------------------------------------------------------
 
-    async def send(self, call: Call, header: dict[str, Any], payload: bytes) -> None:
-        """Send an attempt to the instance it was given; returns when its bytes have left us.
+    def send(self, call: Call, header: bytes, event: bytes) -> None:
+        """Send an attempt (``header``: that of ``invoke``) to the instance it was given.
 
-        Never raises: what happens to it shows in ``call.outcome``.
+        Never raises and never waits: what happens to it is told to the call, maybe before this
+        returns.
         """
         link = self._links.get(call.record.uid)
         if link is None or link.boot != call.boot:
             call.withdraw()
             self._registry.touch(call.record)
             return
-        link.calls[call.id] = call
-        link.send(FrameType.INVOKE, header, payload[:PIECE])
-        for start in range(PIECE, len(payload), PIECE):
-            await link.drained()
-            if link.lost or call.settled:
-                return
-            piece = payload[start : start + PIECE]
-            link.send(FrameType.DATA, {"attempt": call.id}, piece)
+        link.invoke(call, header, event)
 
     def cancel(self, call: Call) -> None:
         """Tell the instance that nobody waits for this attempt any more."""

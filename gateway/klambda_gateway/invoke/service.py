@@ -1,10 +1,18 @@
 """One invocation, in order: read → resolve → admit → acquire → call → settle.
 
-Place: behind the API (and later function URLs and event workers); the port is ``invoke.model``.
+    start ─► at once: target known, permit and instance free ─► sent ─► outcome ─► finished
+      └───► else a task searches: re-reads, waits its turn ───► sent ─┘  │
+                      ▲                                                  │
+                      └── refused: nothing ran, so search again ◄────────┘
+
+Place: behind the API, the fast lane, function URLs and event workers; the port is ``invoke.model``.
+The plain case runs from ``start`` to its end in callbacks: no task, no future, no wait but for the
+two sockets. ``invoke`` is the same story for those who would rather await it.
 Invariants: a request runs at most once: it goes elsewhere only after ``refused`` or when it is
 certain that the instance never had it; what is ambiguous is asked for, else fails, never guessed.
-A request that waits for a revision that is superseded meanwhile moves to the new one. A caller who
-goes away (the task is cancelled) frees his place in the queue; what already runs, runs on.
+``done`` is told exactly once, unless the caller goes away first (``cancel``): that frees his place
+in the queue; what already runs, runs on. A request that waits for a revision that is superseded
+meanwhile moves to the new one, and the version drawn for it stays drawn while it waits.
 Not here: HTTP, frames (``instances``), starting instances (``scale``).
 """
 
@@ -15,8 +23,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final
 
 from klambda_core import errors
 from klambda_gateway.admission.concurrency import Admission, Permit
@@ -26,9 +33,12 @@ from klambda_gateway.instances.call import Broken, Call, Outcome
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
+from klambda_gateway.invoke.fate import PATIENCE_S, fate
+from klambda_gateway.invoke.header import invoke_header
 from klambda_gateway.invoke.metrics import Unmeasured, Watching
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
 from klambda_gateway.invoke.payload import Event, NotJson, read_event
+from klambda_gateway.invoke.story import Done, Finder, Sender, Story, Work
 from klambda_gateway.routing.resolve import Target
 from klambda_obs import logs
 
@@ -46,49 +56,8 @@ BODIES_LIMIT: Final = 64 << 20
 """Bytes of events in flight in one gateway (design/data-plane.md, "Hot path")."""
 INVALID_ZIP: Final = "InvalidZipFile"
 """init's word for code that is no zip (frame ``failed``); AWS has an exception of its own."""
-FATE_PATIENCE_S: Final = 2.0
-FATE_STEP_S: Final = 0.1
-"""The kubelet tells about a second later that a container was killed for its memory."""
 
 _log = logs.get("klambda.gateway.invoke")
-
-
-class Sender(Protocol):
-    """Who carries attempts to instances."""
-
-    async def send(self, call: Call, header: dict[str, Any], payload: bytes) -> None:
-        """Send an attempt."""
-        ...
-
-    def cancel(self, call: Call) -> None:
-        """Tell the instance that nobody waits."""
-        ...
-
-    def drop(self, record: Record) -> None:
-        """Close an instance's connection."""
-        ...
-
-
-class Finder(Protocol):
-    """Who resolves names, with a re-read on a miss."""
-
-    async def find(self, namespace: str, name: str, qualifier: str | None, arn: str) -> Target:
-        """Return the target. Raises LambdaError 404 or 409."""
-        ...
-
-    async def refresh(self, namespace: str, name: str) -> None:
-        """Read the function anew."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Story:
-    """What stays the same while a request looks for its instance."""
-
-    request: InvokeRequest
-    event: Event
-    permit: Permit
-    deadline: float
 
 
 class InvokeService:
@@ -104,7 +73,7 @@ class InvokeService:
         watching: Watching | None = None,
         ran: Callable[[DeploymentKey, float], None] = lambda *_: None,
         wait_limit: float = WAIT_LIMIT_S,
-        fate_patience: float = FATE_PATIENCE_S,
+        fate_patience: float = PATIENCE_S,
         prefix: Callable[[], str] = lambda: secrets.token_hex(6),
     ) -> None:
         """``ran`` is told of each run: whose, and how many seconds."""
@@ -117,6 +86,7 @@ class InvokeService:
         self._wait_limit = wait_limit
         self._fate_patience = fate_patience
         self._calls: dict[str, Call] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._bodies = 0
         first = prefix()
         self._ids = (f"{first}-{number}" for number in itertools.count(1))
@@ -130,16 +100,32 @@ class InvokeService:
 
     async def invoke(self, request: InvokeRequest) -> InvokeAnswer:
         """Run the function; see ``invoke.model.Invoker``."""
-        began = self._now()
+        future: asyncio.Future[InvokeAnswer | errors.LambdaError]
+        future = asyncio.get_running_loop().create_future()
+        story = self.start(request, future.set_result)
         try:
-            answer = await self._invoke(request)
-        except errors.LambdaError as error:
-            self._watching.refused(error)
+            result = await future
+        except asyncio.CancelledError:
+            story.cancel()
             raise
-        self._watching.answered(answer, self._now() - began)
-        return answer
+        if isinstance(result, errors.LambdaError):
+            raise result
+        return result
 
-    async def _invoke(self, request: InvokeRequest) -> InvokeAnswer:
+    def start(self, request: InvokeRequest, done: Done) -> Story:
+        """Run the function; ``done`` is told, maybe before this returns."""
+        story = Story(request, done, self.abandon)
+        try:
+            story.event = self._read(request)
+            if not self._at_once(story):
+                self._spawn(story, self._search)
+        except errors.LambdaError as error:
+            self._finish(story, error)
+        return story
+
+    # --- the steps --------------------------------------------------------------------------------
+
+    def _read(self, request: InvokeRequest) -> Event:
         event = read_event(request.payload)
         if isinstance(event, NotJson):
             raise errors.payload_not_json(event.detail)
@@ -147,75 +133,142 @@ class InvokeService:
         if self._bodies + size > BODIES_LIMIT:
             raise errors.unavailable("The gateway holds too many requests; try again.")
         self._bodies += size
-        try:
-            target = await self._find(request)
-            permit = await self._admission.enter(target.function, target.reserved)
-            deadline = self._now() + self._wait_limit
-            story = _Story(request=request, event=event, permit=permit, deadline=deadline)
-            try:
-                return await self._run(story, target)
-            finally:
-                permit.finish()
-        finally:
-            self._bodies -= size
+        return event
 
-    # --- acquire, call: again and again until it has run ------------------------------------------
+    def _at_once(self, story: Story) -> bool:
+        """Send the request if nothing has to be waited for."""
+        request = story.request
+        target = self._finder.known(request.namespace, request.function_name, request.qualifier)
+        if target is None:
+            return False
+        story.target = target
+        story.permit = self._admission.enter_now(target.function, target.reserved)
+        if story.permit is None:
+            return False
+        story.deadline = self._now() + self._wait_limit
+        attempt = next(self._ids)
+        record = self._registry.take(target.deployment, attempt)
+        if record is None:
+            return False
+        self._send(story, target, record, attempt)
+        return True
 
-    async def _run(self, story: _Story, target: Target) -> InvokeAnswer:
-        for _ in range(REFUSALS_LIMIT):
+    async def _search(self, story: Story) -> None:
+        """Wait for what is missing, then send the request."""
+        request = story.request
+        target = story.target or await self._find(request)
+        if story.permit is None:
+            story.permit = await self._admission.enter(target.function, target.reserved)
+            story.deadline = self._now() + self._wait_limit
+        while story.tries < REFUSALS_LIMIT:
+            story.tries += 1
             attempt = next(self._ids)
             try:
                 record = await acquire(
                     self._registry, target.deployment, attempt, deadline=story.deadline
                 )
             except Moved:
-                target = await self._moved(story.request, target)
+                target = await self._moved(request, target)
                 continue
             except StartsFail as error:
                 raise _cannot_start(error) from error
             except WaitedTooLong as error:
                 raise _too_long(self._wait_limit) from error
-            call = self._prepare(story, target, record, attempt)
-            outcome = await self._call(story, call)
-            if isinstance(outcome, Answer):
-                return _answer(outcome, target)
-            if isinstance(outcome, Broken):
-                return await self._broken(story.request, target, call)
-            if outcome.reason == "invalid-json":
-                raise errors.payload_not_json(outcome.message or "invalid JSON")
-            if self._now() >= story.deadline:
-                raise _too_long(self._wait_limit)
-            target = await self._find(story.request)
+            self._send(story, target, record, attempt)
+            return
         raise errors.unavailable("No execution environment took the request; try again.")
 
-    def _prepare(self, story: _Story, target: Target, record: Record, attempt: str) -> Call:
+    async def _search_again(self, story: Story) -> None:
+        if self._now() >= story.deadline:
+            raise _too_long(self._wait_limit)
+        story.target = await self._find(story.request)
+        await self._search(story)
+
+    def _send(self, story: Story, target: Target, record: Record, attempt: str) -> None:
+        request, event, permit = story.request, story.event, story.permit
+        assert event is not None  # noqa: S101  read and admitted: the steps before
+        assert permit is not None  # noqa: S101
         call = Call(
-            Attempt(attempt, log_tail=story.request.log_tail),
+            Attempt(attempt, log_tail=request.log_tail),
             record,
             deadline=story.deadline,
             run_limit=target.timeout + 2 * INIT_LIMIT_S + RUN_SLACK_S,
-            on_over=lambda call: self._over(story, call),
+            on_outcome=lambda _, outcome: self._outcome(story, outcome),
+            on_over=lambda call: self._over(permit, call),
         )
-        story.permit.opened()
-        self._calls[attempt] = call
-        return call
+        permit.opened()
+        story.target = target
+        story.call = self._calls[attempt] = call
+        header = invoke_header(request, event, attempt, story.deadline - self._now())
+        self._sender.send(call, header, event.payload)
 
-    def _over(self, story: _Story, call: Call) -> None:
+    def _outcome(self, story: Story, outcome: Outcome) -> None:
+        """Answer the caller, or go on; nothing to do when he has gone."""
+        if story.over or story.target is None:
+            return
+        if isinstance(outcome, Answer):
+            self._finish(story, _answer(outcome, story.target))
+        elif isinstance(outcome, Broken):
+            self._spawn(story, self._broken)
+        elif outcome.reason == "invalid-json":
+            text = outcome.message or "invalid JSON"
+            self._finish(story, errors.payload_not_json(text))
+        else:
+            story.call = None
+            self._spawn(story, self._search_again)
+
+    def _over(self, permit: Permit, call: Call) -> None:
+        """Take note that an instance is done with an attempt, wanted or not."""
         del self._calls[call.id]
         self._watching.over(call.attempt)
         if (report := call.attempt.report) is not None:
             self._ran(call.record.key, report.duration_ms / 1000)
-        story.permit.closed()
+        permit.closed()
 
-    async def _call(self, story: _Story, call: Call) -> Outcome:
-        remaining = story.deadline - self._now()
-        header = invoke_header(story.request, story.event, call.id, remaining_s=remaining)
+    # --- the end ----------------------------------------------------------------------------------
+
+    def _finish(self, story: Story, result: InvokeAnswer | errors.LambdaError) -> None:
+        if story.over:
+            return
+        self._release(story)
+        if isinstance(result, errors.LambdaError):
+            self._watching.refused(result)
+        else:
+            self._watching.answered(result, time.monotonic() - story.began)
+        story.done(result)
+
+    def abandon(self, story: Story) -> None:
+        """End a story whose caller is gone."""
+        if story.over:
+            return
+        self._release(story)
+        if story.task is not None:
+            story.task.cancel()
+        if story.call is not None:
+            self._sender.cancel(story.call)
+
+    def _release(self, story: Story) -> None:
+        story.over = True
+        if story.event is not None:
+            self._bodies -= len(story.event.payload)
+        if story.permit is not None:
+            story.permit.finish()
+
+    def _spawn(self, story: Story, work: Work) -> None:
+        story.task = asyncio.get_running_loop().create_task(self._patiently(story, work))
+        self._tasks.add(story.task)
+        story.task.add_done_callback(self._tasks.discard)
+
+    async def _patiently(self, story: Story, work: Work) -> None:
         try:
-            await self._sender.send(call, header, story.event.payload)
-            return await call.outcome
-        except asyncio.CancelledError:
-            self._sender.cancel(call)
-            raise
+            await work(story)
+        except errors.LambdaError as error:
+            self._finish(story, error)
+        except Exception:  # noqa: BLE001  a bug of ours: logged, and the caller gets his answer
+            _log.exception("invoke-failed", request_id=story.request.request_id)
+            self._finish(story, errors.service())
+        finally:
+            story.task = None
 
     async def _find(self, request: InvokeRequest) -> Target:
         return await self._finder.find(
@@ -233,33 +286,14 @@ class InvokeService:
 
     # --- what goes wrong --------------------------------------------------------------------------
 
-    async def _broken(self, request: InvokeRequest, target: Target, call: Call) -> InvokeAnswer:
+    async def _broken(self, story: Story) -> None:
         """Say what became of a request whose instance is gone."""
-        _log.warning(
-            "instance-lost-in-run",
-            request_id=request.request_id,
-            deployment=target.deployment.name,
-            accepted=call.accepted,
+        assert story.call is not None  # noqa: S101  it is what broke
+        assert story.target is not None  # noqa: S101
+        self._finish(
+            story,
+            await fate(story.request, story.target, story.call, patience=self._fate_patience),
         )
-        if call.accepted and await self._killed_for_memory(call.record):
-            text = (
-                f"RequestId: {request.request_id} Error: Runtime exited with error: signal: killed"
-            )
-            body = f'{{"errorType":"Runtime.ExitError","errorMessage":"{text}"}}'
-            return InvokeAnswer(
-                payload=body.encode(),
-                executed_version=target.executed_version,
-                function_error="Unhandled",
-            )
-        raise errors.service("The execution environment was lost while it ran the request.")
-
-    async def _killed_for_memory(self, record: Record) -> bool:
-        deadline = self._now() + self._fate_patience
-        while record.pod is None or record.pod.terminated is None:
-            if self._now() >= deadline or record.pod_gone:
-                return False
-            await asyncio.sleep(FATE_STEP_S)
-        return record.pod.terminated == "OOMKilled"
 
     def sweep(self) -> None:
         """Call each second: give up what nobody answers. Keeps timers off the hot path."""
@@ -280,31 +314,6 @@ class InvokeService:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-
-def invoke_header(
-    request: InvokeRequest, event: Event, attempt: str, *, remaining_s: float
-) -> dict[str, Any]:
-    """Return the header of ``invoke`` (contract §1)."""
-    header: dict[str, Any] = {
-        "attempt": attempt,
-        "requestId": request.request_id,
-        "functionArn": request.invoked_arn,
-        "logTail": request.log_tail,
-        "mode": "buffered",
-        "remaining": max(0, int(remaining_s * 1000)),
-        "size": len(event.payload),
-        "validated": event.validated,
-        "traceId": request.trace_id or new_trace_id(),
-    }
-    if request.client_context is not None:
-        header["clientContext"] = request.client_context
-    return header
-
-
-def new_trace_id() -> str:
-    """Return a trace header for a request that came without one, as Lambda makes it (X-Ray)."""
-    return f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Sampled=0"
 
 
 def _answer(answer: Answer, target: Target) -> InvokeAnswer:

@@ -56,6 +56,11 @@ class Finder:
         self._reads: dict[Key, asyncio.Task[None]] = {}
         self._read_at: dict[Key, float] = {}
 
+    def known(self, namespace: str, name: str, qualifier: str | None) -> Target | None:
+        """Return the target when the table alone tells it."""
+        found = self._resolve(namespace, name, qualifier)
+        return found if isinstance(found, Target) else None
+
     async def find(self, namespace: str, name: str, qualifier: str | None, arn: str) -> Target:
         """Return the target. Raises LambdaError 404 (naming ``arn``) or 409."""
         found = self._resolve(namespace, name, qualifier)
