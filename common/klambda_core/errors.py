@@ -84,6 +84,9 @@ INVALID_REQUEST_CONTENT = ErrorType(name="InvalidRequestContentException", statu
 CODE_STORAGE_EXCEEDED = ErrorType(name="CodeStorageExceededException", status=400)
 POLICY_LENGTH_EXCEEDED = ErrorType(name="PolicyLengthExceededException", status=400)
 RESOURCE_NOT_FOUND = ErrorType(name="ResourceNotFoundException", status=404, message_key="Message")
+CODE_VERIFICATION_FAILED = ErrorType(
+    name="CodeVerificationFailedException", status=400, message_key="Message"
+)
 CODE_SIGNING_CONFIG_NOT_FOUND = ErrorType(
     name="CodeSigningConfigNotFoundException", status=404, message_key="Message"
 )
@@ -249,10 +252,10 @@ def alias_not_deletable_here() -> LambdaError:
     return invalid_parameter("Deletion of aliases is not currently supported.")
 
 
-def version_aliased(arn: str, aliases: Sequence[str]) -> LambdaError:
-    """DeleteFunction of a version that aliases point to (K: the text)."""
+def version_aliased(aliases: Sequence[str]) -> LambdaError:
+    """DeleteFunction of a version that aliases point to (D: recorded in clean-up tools' issues)."""
     return conflict(
-        f"Version {arn} cannot be deleted because the following aliases reference it: "
+        "Unable to delete version because the following aliases reference it: "
         f"[{', '.join(aliases)}]"
     )
 
@@ -347,6 +350,16 @@ def request_too_big(limit: int, operation: str) -> LambdaError:
     return LambdaError(
         REQUEST_ENTITY_TOO_LARGE,
         f"Request must be smaller than {limit} bytes for the {operation} operation",
+    )
+
+
+def signature_refused(function_name: str) -> LambdaError:
+    """Unsigned code under a config that enforces signatures (D: recorded in aws-cdk's issues)."""
+    return LambdaError(
+        CODE_VERIFICATION_FAILED,
+        "Lambda cannot deploy the function. The function or layer might be signed using a "
+        "signature that the client is not configured to accept. Check the provided signature for "
+        f"{function_name}.",
     )
 
 

@@ -14,6 +14,7 @@ LATEST = "$LATEST"
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 _NOT_LABEL = re.compile(r"[^a-z0-9]+")
+_SIGNING_ID = re.compile(r"csc-[a-z0-9]{17}\Z")
 _HASH_LENGTH = 8
 
 
@@ -40,6 +41,18 @@ def deployment_name(function_object: str, version: str, revision: str, owner_uid
     """The Deployment of one revision; `version` is `$LATEST` or the number; ≤ 63 characters."""
     stem = "latest" if version == LATEST else f"v{version}"
     return f"{function_object}-{stem}-{_hash(revision, owner_uid)}"
+
+
+def event_source_name(function_name: str, qualifier: str | None, source: str) -> str:
+    """The EventSourceMapping that the API door makes: equal mappings have equal names."""
+    return f"{object_name(function_name)}-esm-{_hash(function_name, qualifier or '', source)}"
+
+
+def signing_config_id(name: str) -> str:
+    """The id of a CodeSigningConfig object: its name, or what is made from another name."""
+    if _SIGNING_ID.match(name):
+        return name
+    return f"csc-{hashlib.sha256(name.encode()).hexdigest()[:17]}"
 
 
 def _hash(*parts: str) -> str:

@@ -1,13 +1,15 @@
-"""Function, Version and Alias as pydantic models: the single source of the CRDs (see `base`)."""
+"""Our kinds as pydantic models: the single source of the CRDs (see `base`)."""
 
 from klambda_core.crd.alias import Alias, AliasSpec, AliasStatus, WeightedVersion
 from klambda_core.crd.code import Blob, Code
 from klambda_core.crd.configuration import Configuration
+from klambda_core.crd.event_source import EventSourceMapping
 from klambda_core.crd.function import Function, FunctionSpec, FunctionStatus
+from klambda_core.crd.signing import CodeSigningConfig
 from klambda_core.crd.status import Active, Condition, Failed, ResolvedCode, ResolvedLayer
 from klambda_core.crd.version import Snapshot, Version, VersionSpec, VersionStatus
 
-MODELS = (Function, Version, Alias)
+MODELS = (Function, Version, Alias, EventSourceMapping, CodeSigningConfig)
 
 __all__ = [
     "MODELS",
@@ -17,8 +19,10 @@ __all__ = [
     "AliasStatus",
     "Blob",
     "Code",
+    "CodeSigningConfig",
     "Condition",
     "Configuration",
+    "EventSourceMapping",
     "Failed",
     "Function",
     "FunctionSpec",

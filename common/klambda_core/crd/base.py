@@ -109,7 +109,7 @@ class ObjectMeta(Model):
 
 
 class KubeObject(Model):
-    """Base of Function, Version and Alias."""
+    """Base of our kinds."""
 
     DEFINITION: ClassVar[Definition]
 

@@ -19,14 +19,13 @@ from klambda_core.crd.code import Code
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.pod import PodSettings
 from klambda_core.crd.status import Active, Conditions, Failed, ResolvedCode, ResolvedLayer
+from klambda_core.crd.tags import Tags
 from klambda_core.kinds import FUNCTION
 from klambda_core.limits import (
     FUNCTION_NAME_MAX,
     FUNCTION_NAME_PATTERN,
     LAYERS_MAX,
     OBJECT_NAME_MAX,
-    TAG_VALUE_MAX,
-    TAGS_MAX,
 )
 
 _NAME_KEPT = (
@@ -110,17 +109,7 @@ class FunctionSpec(Configuration):
         description="ARNs of layer versions, in order.",
         json_schema_extra=LIST_ATOMIC,
     )
-    tags: dict[str, Annotated[str, Field(max_length=TAG_VALUE_MAX)]] | None = Field(
-        None,
-        max_length=TAGS_MAX,
-        description="Lambda's tags.",
-        json_schema_extra=cel(
-            rule(
-                "self.all(k, size(k) <= 128 && !k.startsWith('aws:'))",
-                "tags: keys of at most 128, not from aws:",
-            )
-        ),
-    )
+    tags: Tags | None = Field(None, description="Lambda's tags.")
     reserved_concurrent_executions: int | None = Field(
         None, ge=0, description="At most so many instances at once; 0 stops the function."
     )

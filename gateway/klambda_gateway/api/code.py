@@ -20,6 +20,7 @@ from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.lookup import check_changeable, check_revision, function_of, place_of
 from klambda_gateway.api.objects import merge_members
+from klambda_gateway.api.signing import check_signature, config_of
 from klambda_gateway.api.versions import publish
 from klambda_gateway.api.views import (
     IN_PROGRESS,
@@ -60,6 +61,10 @@ async def update_function_code(services: Services, call: Call) -> Reply:
     checks.architectures(given)
     check_revision(function, given.get("RevisionId"))
     check_changeable(function, target.function_arn)
+    if function.spec.code_signing_config is not None:
+        config = await config_of(services, call, function.spec.code_signing_config)
+        if config is not None:
+            check_signature(config, function.aws_name)
     if given.get("DryRun"):
         data = await checked(given)
         return Reply(document=_would_be(function_configuration(function, place), given, data))

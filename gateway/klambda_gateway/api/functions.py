@@ -20,6 +20,7 @@ from klambda_gateway.api.lookup import Found, find, function_of, place_of
 from klambda_gateway.api.naming import Target
 from klambda_gateway.api.objects import NameBusy
 from klambda_gateway.api.paging import page, with_marker
+from klambda_gateway.api.signing import check_exists, check_signature
 from klambda_gateway.api.spec import spec_members, without_nulls
 from klambda_gateway.api.versions import publish
 from klambda_gateway.api.views import alias_version, function_configuration, version_configuration
@@ -35,6 +36,9 @@ async def create_function(services: Services, call: Call) -> Reply:
     checks.package(given)
     if await services.objects.function(call.namespace, target.name) is not None:
         raise errors.function_exists(target.name)
+    if "CodeSigningConfigArn" in given:
+        config = await check_exists(services, call, given["CodeSigningConfigArn"])
+        check_signature(config, target.name)
     ref = await uploaded(services, call, given["Code"])
     try:
         function = await services.objects.create(
@@ -116,13 +120,11 @@ async def delete_function(services: Services, call: Call) -> Reply:
         return Reply(status=204)
     version = await services.objects.version(function, target.version)
     if version is not None:
-        await _delete_version(services, function, version, target)
+        await _delete_version(services, function, version)
     return Reply(status=204)
 
 
-async def _delete_version(
-    services: Services, function: Function, version: Version, target: Target
-) -> None:
+async def _delete_version(services: Services, function: Function, version: Version) -> None:
     number = str(version.spec.version)
     users = []
     for alias in await services.objects.aliases(function):
@@ -131,7 +133,7 @@ async def _delete_version(
         if alias_version(alias) == number or number in weights:
             users.append(alias.spec.name)
     if users:
-        raise errors.version_aliased(target.arn, users)
+        raise errors.version_aliased(users)
     await services.objects.delete(version)
 
 

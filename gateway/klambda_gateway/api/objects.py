@@ -126,6 +126,14 @@ class Objects:
         found = await self._children(Alias, function)
         return sorted(found, key=lambda alias: alias.spec.name)
 
+    async def item(self, model: type[T], namespace: str, name: str) -> T | None:
+        """An object that belongs to no function, by its own name."""
+        return await self._read(model, namespace, name)
+
+    async def items(self, model: type[T], namespace: str) -> list[T]:
+        """All such objects of an account."""
+        return await self._list(model, namespace)
+
     # --- writing ----------------------------------------------------------------------------------
 
     async def create(self, model: type[T], namespace: str, manifest: Json) -> T:

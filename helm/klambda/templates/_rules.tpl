@@ -1,7 +1,7 @@
 {{/* Who may do what in the namespaces of functions (docs/architecture.md). */}}
 {{- define "klambda.rules.gateway" -}}
 - apiGroups: [klambda.io]
-  resources: [functions, versions, aliases]
+  resources: [functions, versions, aliases, eventsourcemappings, codesigningconfigs]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [klambda.io]
   resources: [functions/status, versions/status]

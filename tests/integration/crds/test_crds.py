@@ -5,8 +5,15 @@ from typing import Any
 
 import pytest
 
-from klambda_core.crd import Alias, Function, Version
-from klambda_core.kinds import ALIAS, FUNCTION, VERSION, Kind
+from klambda_core.crd import Alias, CodeSigningConfig, EventSourceMapping, Function, Version
+from klambda_core.kinds import (
+    ALIAS,
+    CODE_SIGNING_CONFIG,
+    EVENT_SOURCE_MAPPING,
+    FUNCTION,
+    VERSION,
+    Kind,
+)
 from klambda_core.snapshot import NewVersion, publish
 from tests.support.apiserver import ApiServer
 
@@ -277,9 +284,66 @@ def test_an_alias_keeps_its_name(apiserver: ApiServer, namespace: str) -> None:
 def test_short_names_columns_and_selectable_fields(apiserver: ApiServer, namespace: str) -> None:
     _, found = apiserver.request("GET", "/apis/klambda.io/v1alpha1")
     names = {r["name"]: r.get("shortNames") for r in found["resources"] if "/" not in r["name"]}
-    assert names == {"functions": ["fn"], "versions": ["fnv"], "aliases": ["fna"]}
+    assert names == {
+        "functions": ["fn"],
+        "versions": ["fnv"],
+        "aliases": ["fna"],
+        "eventsourcemappings": ["esm"],
+        "codesigningconfigs": ["csc"],
+    }
     create(apiserver, ALIAS, namespace, "a-live", ALIAS_SPEC)
     path = f"{ALIAS.path(namespace)}?fieldSelector=spec.functionRef%3Da"
     assert len(apiserver.request("GET", path)[1]["items"]) == 1
     path = f"{ALIAS.path(namespace)}?fieldSelector=spec.functionRef%3Db"
     assert apiserver.request("GET", path)[1]["items"] == []
+
+
+QUEUE = {"functionName": "area", "eventSourceArn": "arn:aws:sqs:us-east-1:123456789012:q"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        (EVENT_SOURCE_MAPPING, QUEUE),
+        (
+            EVENT_SOURCE_MAPPING,
+            {
+                "functionName": "area",
+                "qualifier": "$LATEST",
+                "selfManagedEventSource": {"endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["a:1"]}},
+                "topics": ["t"],
+                "startingPosition": "AT_TIMESTAMP",
+                "startingPositionTimestamp": "2026-01-02T03:04:05.500Z",
+            },
+        ),
+        (
+            CODE_SIGNING_CONFIG,
+            {"allowedPublishers": {"signingProfileVersionArns": ["arn:aws:signer:x"]}},
+        ),
+    ],
+)
+def test_what_belongs_to_no_function(
+    apiserver: ApiServer, namespace: str, kind: Kind, spec: dict[str, Any]
+) -> None:
+    status, body = create(apiserver, kind, namespace, "one", spec)
+    assert status == 201, body
+    read: EventSourceMapping | CodeSigningConfig = (
+        EventSourceMapping.read(body)
+        if kind == EVENT_SOURCE_MAPPING
+        else CodeSigningConfig.read(body)
+    )
+    assert read.spec.to_json() == body["spec"]
+
+
+def test_a_mapping_has_one_source_and_keeps_it(apiserver: ApiServer, namespace: str) -> None:
+    none = {"functionName": "area"}
+    refused(
+        create(apiserver, EVENT_SOURCE_MAPPING, namespace, "one", none),
+        "give one of eventSourceArn and selfManagedEventSource",
+    )
+    create(apiserver, EVENT_SOURCE_MAPPING, namespace, "one", QUEUE)
+    other = {"eventSourceArn": "arn:aws:sqs:us-east-1:123456789012:other"}
+    refused(
+        patch(apiserver, EVENT_SOURCE_MAPPING, namespace, "one", other),
+        "eventSourceArn cannot change",
+    )

@@ -6,7 +6,15 @@ import pytest
 from pydantic import ValidationError
 
 from klambda_core.crd import MODELS, Alias, Function
-from klambda_core.kinds import ALIAS, DEPLOYMENT, FUNCTION, POD, VERSION
+from klambda_core.kinds import (
+    ALIAS,
+    CODE_SIGNING_CONFIG,
+    DEPLOYMENT,
+    EVENT_SOURCE_MAPPING,
+    FUNCTION,
+    POD,
+    VERSION,
+)
 from tests.unit.core.objects import function, function_body
 
 
@@ -100,4 +108,10 @@ def test_paths_of_kinds() -> None:
 
 
 def test_every_model_has_its_definition() -> None:
-    assert [model.DEFINITION.kind for model in MODELS] == [FUNCTION, VERSION, ALIAS]
+    assert [model.DEFINITION.kind for model in MODELS] == [
+        FUNCTION,
+        VERSION,
+        ALIAS,
+        EVENT_SOURCE_MAPPING,
+        CODE_SIGNING_CONFIG,
+    ]
