@@ -48,3 +48,7 @@ SECRET = Kind("", "v1", "secrets", "Secret")
 NAMESPACE = Kind("", "v1", "namespaces", "Namespace")
 LEASE = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 EVENT = Kind("", "v1", "events", "Event")
+LOCAL_ACCESS_REVIEW = Kind(
+    "authorization.k8s.io", "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview"
+)
+TOKEN_REVIEW = Kind("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")

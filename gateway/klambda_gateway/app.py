@@ -17,15 +17,16 @@ import uuid
 
 from fastapi import FastAPI
 
+from klambda_core.names import object_name
 from klambda_gateway.admission.concurrency import Admission, Function
 from klambda_gateway.api.app import build_app
 from klambda_gateway.api.call import Services
 from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.objects import Objects
 from klambda_gateway.auth.accounts import Accounts
-from klambda_gateway.auth.authorizer import OwnAccount
 from klambda_gateway.auth.gate import Gate, utc_now
 from klambda_gateway.auth.keys import Keys
+from klambda_gateway.auth.rbac import Rbac
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.instances.assignment import Assignments
@@ -76,7 +77,7 @@ class Gateway:
             port=settings.instance_port,
         )
         self.blobs = Blobs(settings.store_url, key)
-        self.keys = Keys(api, settings.namespace)
+        self.keys = Keys(api, settings.namespace, accounts=watched or None)
         self.default_key = DefaultKey(
             api, namespace=settings.namespace, name=settings.credentials_secret
         )
@@ -180,7 +181,7 @@ class Gateway:
                 blobs=self.blobs,
                 invoker=self.service,
                 gate=Gate(self.keys, region=self.settings.region, account_of=self.accounts.of),
-                authorizer=OwnAccount(),
+                authorizer=Rbac(self._api, name_of=self._object_of),
                 links=CodeLinks(self._key, time.time),
                 region=self.settings.region,
                 now=utc_now,
@@ -209,6 +210,10 @@ class Gateway:
             return Spec(idle_seconds=idle, superseded=True)
         own = entry.function.idle_seconds
         return Spec(idle_seconds=idle if own is None else own)
+
+    def _object_of(self, namespace: str, function_name: str) -> str:
+        """Return the name of a Function object, of one that does not exist as the API names it."""
+        return self.mirrors.find(namespace, function_name) or object_name(function_name)
 
     def _others(self, function: Function) -> int:
         """Instances of a function that run what other gateways sent."""

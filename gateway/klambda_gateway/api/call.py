@@ -19,7 +19,8 @@ from klambda_gateway.api.naming import Target, target_of
 from klambda_gateway.api.objects import Objects
 from klambda_gateway.api.reading import Input
 from klambda_gateway.auth.authorizer import Authorizer
-from klambda_gateway.auth.gate import Caller, Gate
+from klambda_gateway.auth.caller import Caller
+from klambda_gateway.auth.gate import Gate
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.invoke.model import Invoker
 

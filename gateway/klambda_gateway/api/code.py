@@ -18,7 +18,13 @@ from klambda_core.crd import Blob, Function
 from klambda_core.crd.base import Json
 from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
-from klambda_gateway.api.lookup import check_changeable, check_revision, function_of, place_of
+from klambda_gateway.api.lookup import (
+    check_changeable,
+    check_pod,
+    check_revision,
+    function_of,
+    place_of,
+)
 from klambda_gateway.api.objects import merge_members
 from klambda_gateway.api.signing import check_signature, config_of
 from klambda_gateway.api.versions import publish
@@ -58,6 +64,7 @@ async def update_function_code(services: Services, call: Call) -> Reply:
     """UpdateFunctionCode: 200, LastUpdateStatus InProgress."""
     given, target, place = call.input, call.target(), place_of(call)
     function = await function_of(services, call, target)
+    await check_pod(services, call, function)
     checks.architectures(given)
     check_revision(function, given.get("RevisionId"))
     check_changeable(function, target.function_arn)

@@ -15,7 +15,13 @@ from klambda_core.crd import Function
 from klambda_core.crd.base import Json
 from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
-from klambda_gateway.api.lookup import check_changeable, check_revision, function_of, place_of
+from klambda_gateway.api.lookup import (
+    check_changeable,
+    check_pod,
+    check_revision,
+    function_of,
+    place_of,
+)
 from klambda_gateway.api.objects import merge_members
 from klambda_gateway.api.spec import spec_members
 from klambda_gateway.api.views import IN_PROGRESS, function_configuration
@@ -25,6 +31,7 @@ async def update_function_configuration(services: Services, call: Call) -> Reply
     """UpdateFunctionConfiguration: 200, LastUpdateStatus InProgress."""
     given, target = call.input, call.target()
     function = await function_of(services, call, target)
+    await check_pod(services, call, function)
     checks.configuration(given, runtimes=services.runtimes, region=call.region)
 
     def decide(current: Function) -> Json:

@@ -16,13 +16,14 @@ from klambda_core import errors
 from klambda_core.errors import LambdaError
 from klambda_gateway.api import sts
 from klambda_gateway.api.call import Call, Handler, Reply, Services
-from klambda_gateway.api.naming import target_of
 from klambda_gateway.api.objects import NameBusy
 from klambda_gateway.api.operations import HANDLERS
-from klambda_gateway.api.reading import Input, Parts, query_members, read
+from klambda_gateway.api.reading import Parts, query_members, read
+from klambda_gateway.api.resource import resource_of
 from klambda_gateway.api.router import Route, Router
 from klambda_gateway.api.validation import check
-from klambda_gateway.auth.gate import Caller
+from klambda_gateway.auth.caller import Caller
+from klambda_gateway.auth.rights import action_of
 from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import StoreError
 from klambda_kube.errors import (
@@ -144,22 +145,8 @@ class Dispatcher:
             headers=headers,
             base_url=request.base_url,
         )
-        await self._services.authorizer.check(caller, _action(operation.name), _resource(call))
+        await self._services.authorizer.check(caller, action_of(operation.name), resource_of(call))
         return await handler(self._services, call)
-
-
-def _action(operation: str) -> str:
-    return "lambda:InvokeFunction" if operation == "Invoke" else f"lambda:{operation}"
-
-
-def _resource(call: Call) -> str:
-    """The ARN that is asked for, as far as the request names one."""
-    given: Input = call.input
-    if "FunctionName" in given:
-        place = {"region": call.region, "account": call.account}
-        return target_of(given["FunctionName"], given.get("Qualifier"), **place).arn
-    resource = given.get("Resource", "*")
-    return resource if isinstance(resource, str) else "*"
 
 
 def _rendered(reply: Reply, request_id: str) -> RawAnswer:

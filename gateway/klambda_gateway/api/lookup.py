@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from klambda_core import errors
+from klambda_core.arn import function_arn
 from klambda_core.code import NO_CODE, Unresolved, resolved_code
 from klambda_core.crd import Alias, Function, Version
 from klambda_core.crd.base import KubeObject
@@ -18,6 +19,7 @@ from klambda_core.state import function_state, revision_id
 from klambda_gateway.api.call import Call, Services
 from klambda_gateway.api.naming import Target
 from klambda_gateway.api.views import Place, alias_version
+from klambda_gateway.auth.rights import USE_POD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,15 @@ async def holder_of(services: Services, call: Call, target: Target) -> Holder | 
     if target.version is not None:
         return await services.objects.version(function, target.version) or Lack.VERSION
     return function
+
+
+async def check_pod(services: Services, call: Call, function: Function) -> None:
+    """Raise 403 when what is to be changed runs with pod settings that the caller may not use."""
+    environment = function.spec.environment
+    if function.spec.pod is None and not (environment and environment.value_from):
+        return
+    arn = function_arn(call.region, call.account, function.aws_name)
+    await services.authorizer.check(call.caller, USE_POD, arn)
 
 
 def check_changeable(function: Function, arn: str) -> None:

@@ -1,9 +1,9 @@
-"""Authorisation: may this caller do this to that?
+"""Authorisation, the port: may this caller do this to that?
 
-Place: after routing, before an operation runs. ``Authorizer`` is the port; the one implementation
-lets the holder of an access key do everything within the key's own account, which is what the
-default key is for. Roles by Kubernetes RBAC (SubjectAccessReview) become another implementation.
-Invariant: that an ARN names another account is refused earlier, where names are read.
+Place: after routing, before an operation runs. ``rbac.Rbac`` is what gateways use; what else may
+let a request in (a resource policy) is composed around it. Invariants: ``known`` asks nothing but
+memory, so that a warm request waits for nobody; that an ARN names another account is no right of
+the caller's own account, whatever RBAC says. Not here: which right an action is (``rights``).
 """
 
 from __future__ import annotations
@@ -12,28 +12,30 @@ from typing import Protocol
 
 from klambda_core import errors
 from klambda_core.errors import LambdaError
-from klambda_gateway.auth.gate import Caller
+from klambda_gateway.auth.caller import Caller
+
+_ACCOUNT_PART = 4
 
 
 class Authorizer(Protocol):
-    """Decides about one action."""
+    """Decides about one action.
+
+    ``action``: as IAM spells it, ``lambda:InvokeFunction``; ``resource``: an ARN or ``*``.
+    """
+
+    def known(self, caller: Caller, action: str, resource: str) -> bool | None:
+        """Whether memory alone allows or denies it; None: it must be checked."""
+        ...
 
     async def check(self, caller: Caller, action: str, resource: str) -> None:
-        """Return, or raise 403 AccessDeniedException.
-
-        ``action``: as IAM spells it, ``lambda:InvokeFunction``; ``resource``: an ARN or ``*``.
-        """
+        """Return; or raise 403 AccessDeniedException, or 503 when nobody can tell."""
         ...
 
 
-class OwnAccount:
-    """Every key is the administrator of its own account."""
-
-    async def check(self, caller: Caller, action: str, resource: str) -> None:
-        """As the port says."""
-        parts = resource.split(":")
-        if resource != "*" and len(parts) > 4 and parts[4] != caller.account:
-            raise denied(caller, action, resource)
+def in_own_account(caller: Caller, resource: str) -> bool:
+    """Whether an ARN is of the caller's account; one without an account is."""
+    parts = resource.split(":", _ACCOUNT_PART + 1)
+    return len(parts) <= _ACCOUNT_PART or parts[_ACCOUNT_PART] in ("", caller.account)
 
 
 def denied(caller: Caller, action: str, resource: str) -> LambdaError:

@@ -10,31 +10,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from klambda_core import errors
 from klambda_core.errors import LambdaError
+from klambda_gateway.auth.caller import Caller as Caller
 from klambda_gateway.auth.keys import AccessKey, KeyFinder
 from klambda_gateway.auth.sigv4 import Claim, Signable, Verifier, read_claim
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who asks, proven."""
-
-    access_key_id: str
-    namespace: str
-    account: str
-    user: str
-    groups: tuple[str, ...] = ()
-    service: str = "lambda"
-    """The service that the signature names."""
-
-    @property
-    def arn(self) -> str:
-        """How AWS would name them."""
-        return f"arn:aws:iam::{self.account}:user/{self.user}"
 
 
 def utc_now() -> datetime:
@@ -81,6 +63,8 @@ class Gate:
             account=self._account_of(key.namespace),
             user=key.user,
             groups=key.groups,
+            role=key.role if key.session else "",
+            session=key.session,
             service=claim.service,
         )
 

@@ -19,6 +19,10 @@
 - apiGroups: [apps]
   resources: [deployments/scale]
   verbs: [get, patch]
+# May this caller do that here?
+- apiGroups: [authorization.k8s.io]
+  resources: [localsubjectaccessreviews]
+  verbs: [create]
 {{- end }}
 
 {{- define "klambda.rules.operator" -}}

@@ -31,20 +31,22 @@ import uvicorn
 from klambda_core.crd import Function, Version
 from klambda_core.digest import function_digest, snapshot_digest
 from klambda_core.kinds import FUNCTION, SECRET, VERSION, Kind
+from klambda_core.names import object_name
 from klambda_gateway.api.app import build_app
 from klambda_gateway.api.call import Services
 from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.objects import Objects
 from klambda_gateway.auth.accounts import Accounts
-from klambda_gateway.auth.authorizer import OwnAccount
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.keys import Keys, ensure_default_key
+from klambda_gateway.auth.rbac import Rbac
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
 from klambda_kube import config
 from klambda_kube.api import Api
 from tests.support.apiserver import ApiServer, free_ports, running_apiserver
+from tests.support.rights import install_roles
 
 KEY = "0123456789abcdef" * 4
 REGION = "us-east-1"
@@ -133,6 +135,7 @@ class Rig:
 def apiserver() -> Iterator[ApiServer]:
     with running_apiserver() as server:
         server.create_namespace(HOME)
+        install_roles(server)
         yield server
 
 
@@ -222,7 +225,7 @@ class _Gateway:
                 blobs=blobs,
                 invoker=Echo(),
                 gate=Gate(keys, region=REGION, account_of=Accounts().of),
-                authorizer=OwnAccount(),
+                authorizer=Rbac(api, name_of=lambda _, name: object_name(name)),
                 links=CodeLinks(KEY, time.time),
                 region=REGION,
                 now=lambda: datetime.now(UTC),

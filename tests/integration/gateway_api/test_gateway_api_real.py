@@ -26,6 +26,7 @@ import pytest
 
 from klambda_core.kinds import ALIAS, FUNCTION, SECRET, VERSION
 from tests.integration.gateway_api.conftest import HOME, Rig
+from tests.support.rights import grant
 from tests.unit.gateway_api.fakes import ROLE, make_zip
 from tests.unit.gateway_api.test_configuration_api import CASES, CLEARED
 
@@ -40,6 +41,9 @@ def create(client: Any, name: str, **more: Any) -> dict[str, Any]:
     }
     answer: dict[str, Any] = client.create_function(**members | more)
     return answer
+
+
+REFUSALS = ("UnrecognizedClientException", "AccessDeniedException")
 
 
 def eventually(look: Callable[[], Any], seconds: float = 10) -> Any:
@@ -176,9 +180,11 @@ def test_keys_come_and_go_with_their_secrets(rig: Rig) -> None:
             "accessKeyId": "AKIASECOND",
             "secretAccessKey": "very secret",
             "namespace": "second",
+            "user": "second",
         },
     }
     rig.server.create_namespace("second")
+    grant(rig.server, "second", "klambda-developer", user="second")
     rig.server.request("POST", SECRET.path(HOME), secret)
     client = rig.client(secret="second")
 
@@ -186,7 +192,8 @@ def test_keys_come_and_go_with_their_secrets(rig: Rig) -> None:
         try:
             client.list_functions()
         except botocore.exceptions.ClientError as error:
-            return bool(error.response["Error"]["Code"] != "UnrecognizedClientException")
+            # The key, and then the right, is on its way.
+            return error.response["Error"]["Code"] not in REFUSALS
         return True
 
     eventually(works)

@@ -32,6 +32,7 @@ from klambda_kube.config import from_kubeconfig
 from tests.integration.gateway_dataplane.kubelet import Kubelet
 from tests.support.apiserver import ApiServer, free_ports, running_apiserver
 from tests.support.instance_peer import build, go
+from tests.support.rights import install_roles
 
 HOME = "klambda"
 GATEWAYS = 2
@@ -121,6 +122,7 @@ def control_plane(
     place = tmp_path_factory.mktemp("control-plane")
     with running_apiserver() as server:
         server.create_namespace(HOME)
+        install_roles(server)
         ports = free_ports(2 + 3 * GATEWAYS)
         store_port, operator_port = ports[:2]
         plane = ControlPlane(server=server)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tests.support.apiserver import ApiServer, running_apiserver
 from tests.support.chart import SCENARIOS, objects, template, values_of
+from tests.support.rights import apply, path_of
 
 REVIEW = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
-
 Rights = tuple[str, str, str, str, str]
 """Part, verb, group/resource[/subresource], namespace, name."""
 
@@ -28,6 +26,7 @@ ALLOWED: list[Rights] = [
     ("gateway", "watch", "/pods", "", ""),
     ("gateway", "delete", "/pods", "default", "p"),
     ("gateway", "list", "/namespaces", "", ""),
+    ("gateway", "create", "authorization.k8s.io/localsubjectaccessreviews", "default", ""),
     ("gateway", "list", "/secrets", "klambda", ""),
     ("gateway", "create", "/secrets", "klambda", ""),
     ("gateway", "patch", "coordination.k8s.io/leases", "klambda", "klambda-gateway"),
@@ -54,6 +53,7 @@ DENIED: list[Rights] = [
     ("gateway", "delete", "apps/deployments", "default", "d"),
     ("gateway", "create", "/pods", "default", ""),
     ("gateway", "create", "/pods/exec", "default", "p"),
+    ("gateway", "create", "authorization.k8s.io/subjectaccessreviews", "", ""),
     ("gateway", "patch", "coordination.k8s.io/leases", "default", "l"),
     ("gateway", "patch", "klambda.io/aliases/status", "default", "a"),
     ("operator", "patch", "klambda.io/functions", "default", "f"),
@@ -76,21 +76,6 @@ def server() -> Iterator[ApiServer]:
         for name in ("klambda", "team-a", "team-b"):
             server.create_namespace(name)
         yield server
-
-
-def path_of(obj: dict[str, Any]) -> str:
-    group, _, version = obj["apiVersion"].rpartition("/")
-    root = f"/apis/{group}/{version}" if group else f"/api/{version}"
-    kind = obj["kind"].lower()
-    plural = kind[:-1] + "ies" if kind.endswith("y") else kind + "s"
-    scope = "" if obj["kind"] in CLUSTER_WIDE else f"/namespaces/{obj['metadata']['namespace']}"
-    return f"{root}{scope}/{plural}/{obj['metadata']['name']}"
-
-
-def apply(server: ApiServer, obj: dict[str, Any], *, dry: bool) -> tuple[int, Any]:
-    query = "fieldManager=test&force=true&fieldValidation=Strict" + ("&dryRun=All" if dry else "")
-    kind = "application/apply-patch+yaml"
-    return server.request("PATCH", f"{path_of(obj)}?{query}", obj, content_type=kind)
 
 
 def allowed(server: ApiServer, right: Rights, user_namespace: str = "klambda") -> bool:

@@ -32,7 +32,8 @@ from klambda_gateway.api.call import Services
 from klambda_gateway.api.dispatch import Dispatcher, RawAnswer, RawRequest
 from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.objects import Objects
-from klambda_gateway.auth.authorizer import OwnAccount
+from klambda_gateway.auth.authorizer import denied, in_own_account
+from klambda_gateway.auth.caller import Caller
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.keys import AccessKey
 from klambda_gateway.auth.sigv4 import Signable
@@ -236,10 +237,27 @@ class OneKey:
         return self._key if access_key_id == KEY_ID else None
 
 
+class Rights:
+    """Authorisation in memory: everything is allowed that is not taken away."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+        self.asked: list[tuple[str, str]] = []
+
+    def known(self, caller: Caller, action: str, resource: str) -> bool | None:
+        return in_own_account(caller, resource) and action not in self.taken
+
+    async def check(self, caller: Caller, action: str, resource: str) -> None:
+        self.asked.append((action, resource))
+        if not self.known(caller, action, resource):
+            raise denied(caller, action, resource)
+
+
 class World:
     """The API over fakes, and clients of it."""
 
     def __init__(self) -> None:
+        self.rights = Rights()
         self.kube = FakeKube()
         self.blobs = FakeBlobs()
         self.invoker = FakeInvoker()
@@ -256,7 +274,7 @@ class World:
             blobs=cast("Blobs", self.blobs),
             invoker=self.invoker,
             gate=Gate(OneKey(), region=REGION, account_of=lambda _: ACCOUNT),
-            authorizer=OwnAccount(),
+            authorizer=self.rights,
             links=CodeLinks("k" * 64, lambda: 1_000_000.0),
             region=REGION,
             now=lambda: datetime.now(UTC),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from klambda_gateway.api.app import build_app
 from klambda_gateway.api.dispatch import RawRequest, translated
 from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.objects import NameBusy, merge_members
-from klambda_gateway.auth.keys import read_key
 from klambda_gateway.blobs import StoreError
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 from klambda_kube.errors import (
@@ -107,39 +105,6 @@ def test_refusals_of_what_is_behind(error: KubeError | StoreError, status: int, 
     assert (found.status, found.error.name) == (status, name)
     if isinstance(error, Invalid):
         assert found.message == "spec.x: is wrong"
-
-
-KEY = {"accessKeyId": "AKIA", "secretAccessKey": "s", "namespace": "default"}
-
-
-def secret(kind: str = "klambda.io/access-key", **data: str) -> dict[str, Any]:
-    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
-    return {"type": kind, "metadata": {"name": "k"}, "data": encoded}
-
-
-def test_keys_in_secrets() -> None:
-    key = read_key(secret(**KEY, user="ann", groups="a, b"))
-    assert key is not None
-    assert (key.user, key.groups, key.namespace, key.token) == ("ann", ("a", "b"), "default", None)
-    assert "secret=" not in repr(key)
-    robot = read_key(secret(**KEY, serviceAccount="ci/robot"))
-    assert robot is not None
-    assert robot.user == "system:serviceaccount:ci:robot"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        secret("Opaque", **KEY),
-        secret(**{**KEY, "secretAccessKey": ""}),
-        secret(accessKeyId="AKIA"),
-        secret(**KEY, user="system:admin"),
-        secret(**KEY, groups="ops,system:masters"),
-        {"type": "klambda.io/access-key", "metadata": {"name": "k"}, "data": {"accessKeyId": "!"}},
-    ],
-)
-def test_secrets_that_are_no_key(body: dict[str, Any]) -> None:
-    assert read_key(body) is None
 
 
 def test_links_open_one_blob_for_a_while() -> None:

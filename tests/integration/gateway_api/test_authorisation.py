@@ -1,0 +1,276 @@
+"""Who may do what, with a real RBAC authoriser: keys, the roles of the chart, both doors."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import secrets
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import botocore.exceptions
+import pytest
+
+from klambda_core.kinds import FUNCTION, SECRET, VERSION
+from tests.integration.gateway_api.conftest import HOME, Rig
+from tests.support.rights import grant
+
+ROLE = "arn:aws:iam::000000000000:role/r"
+ACCESS_DENIED = "AccessDeniedException"
+
+
+def eventually(holds: Callable[[], bool], within: float = 20.0) -> None:
+    deadline = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def package() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("f.py", "def h(e, c): return 1")
+    return buffer.getvalue()
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    try:
+        call()
+    except botocore.exceptions.ClientError as error:
+        return str(error.response["Error"]["Code"])
+    return "passed"
+
+
+def answers(call: Callable[[Any], Any], client: Any, expected: str) -> bool:
+    return code_of(lambda: call(client)) == expected
+
+
+class Account:
+    """A namespace with people in it."""
+
+    def __init__(self, rig: Rig, namespace: str) -> None:
+        self.rig = rig
+        self.namespace = namespace
+        rig.server.create_namespace(namespace)
+
+    def key(self, **data: str) -> str:
+        """Make an access key as `kubectl create secret generic --type` does; its Secret's name."""
+        name = f"key-{secrets.token_hex(4)}"
+        body = {
+            "metadata": {"name": name},
+            "type": "klambda.io/access-key",
+            "stringData": {
+                "accessKeyId": "AKIA" + secrets.token_hex(8).upper(),
+                "secretAccessKey": secrets.token_hex(20),
+                "namespace": self.namespace,
+                **data,
+            },
+        }
+        assert self.rig.server.request("POST", SECRET.path(HOME), body)[0] == 201
+        return name
+
+    def client(self, service: str = "lambda", **data: str) -> Any:
+        """A client with a new key that the gateway knows already."""
+        client = self.rig.client(service, secret=self.key(**data))
+        probe = client.list_functions if service == "lambda" else client.get_caller_identity
+        eventually(lambda: code_of(probe) != "UnrecognizedClientException")
+        return client
+
+    def create(self, client: Any, name: str) -> None:
+        client.create_function(
+            FunctionName=name, Runtime="python3.13", Handler="f.h", Role=ROLE,
+            Code={"ZipFile": package()},
+        )  # fmt: skip
+        self.rig.settle(self.namespace)
+
+
+@pytest.fixture(scope="module")
+def team(rig: Rig) -> Account:
+    return Account(rig, f"team-{secrets.token_hex(3)}")
+
+
+@pytest.fixture(scope="module")
+def developer(team: Account) -> Any:
+    grant(team.rig.server, team.namespace, "klambda-developer", user="dora")
+    client = team.client(user="dora")
+    eventually(lambda: code_of(client.list_functions) == "passed")
+    team.create(client, "area")
+    return client
+
+
+def test_a_key_without_a_grant_is_denied_in_awss_words(team: Account, developer: Any) -> None:
+    nobody = team.client(user="nobody")
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        nobody.invoke(FunctionName="area")
+    error = refused.value.response
+    assert error["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert error["Error"]["Code"] == ACCESS_DENIED
+    account = developer.get_function(FunctionName="area")["Configuration"]["FunctionArn"].split(
+        ":"
+    )[4]
+    assert error["Error"]["Message"] == (
+        f"User: arn:aws:iam::{account}:user/nobody is not authorized to perform: "
+        f"lambda:InvokeFunction on resource: arn:aws:lambda:us-east-1:{account}:function:area "
+        "because no identity-based policy allows the lambda:InvokeFunction action"
+    )
+
+
+# What the chart's roles may do: operation, then the roles that may.
+MATRIX: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("invoke", lambda c: c.invoke(FunctionName="area"), "admin developer invoker"),
+    ("get", lambda c: c.get_function(FunctionName="area"), "admin developer viewer"),
+    ("list", lambda c: c.list_functions(), "admin developer viewer"),
+    ("aliases", lambda c: c.list_aliases(FunctionName="area"), "admin developer viewer"),
+    (
+        "update",
+        lambda c: c.update_function_configuration(FunctionName="area", Description="d"),
+        "admin developer",
+    ),
+    ("publish", lambda c: c.publish_version(FunctionName="area"), "admin developer"),
+]
+
+
+@pytest.mark.parametrize("role", ["admin", "developer", "invoker", "viewer"])
+def test_the_charts_roles(team: Account, developer: Any, role: str) -> None:
+    user = f"u-{secrets.token_hex(3)}"
+    grant(team.rig.server, team.namespace, f"klambda-{role}", user=user)
+    client = team.client(user=user)
+    team.rig.settle(team.namespace)
+    for _, call, roles in MATRIX:
+        expected = "passed" if role in roles.split() else ACCESS_DENIED
+        eventually(partial(answers, call, client, expected))
+        team.rig.settle(team.namespace)
+
+
+def test_a_right_to_one_function_and_a_service_account(team: Account, developer: Any) -> None:
+    team.create(developer, "other")
+    user = f"system:serviceaccount:{team.namespace}:robot"
+    grant(team.rig.server, team.namespace, "narrow", user=user, names=("area",))
+    client = team.client(serviceAccount=f"{team.namespace}/robot")
+    eventually(lambda: code_of(lambda: client.invoke(FunctionName="area")) == "passed")
+    assert code_of(lambda: client.invoke(FunctionName="other")) == ACCESS_DENIED
+    assert code_of(client.list_functions) == ACCESS_DENIED
+
+
+def test_accounts_are_isolated(team: Account, developer: Any) -> None:
+    other = Account(team.rig, f"team-{secrets.token_hex(3)}")
+    grant(team.rig.server, other.namespace, "klambda-admin", user="olga")
+    admin = other.client(user="olga")
+    eventually(lambda: code_of(admin.list_functions) == "passed")
+    other.create(admin, "area")
+    mine = admin.get_function(FunctionName="area")["Configuration"]["FunctionArn"]
+    theirs = developer.get_function(FunctionName="area")["Configuration"]["FunctionArn"]
+    assert mine != theirs
+    assert code_of(lambda: admin.get_function(FunctionName=theirs)) == ACCESS_DENIED
+    assert code_of(lambda: developer.delete_function(FunctionName=mine)) == ACCESS_DENIED
+    # The right is of the namespace that the key names: olga has none in the other one.
+    abroad = team.client(user="olga")
+    assert code_of(abroad.list_functions) == ACCESS_DENIED
+
+
+def test_a_grant_and_its_end_work_within_seconds(team: Account, developer: Any) -> None:
+    client = team.client(user="late")
+    assert code_of(lambda: client.invoke(FunctionName="area")) == ACCESS_DENIED
+    grant(team.rig.server, team.namespace, "klambda-invoker", user="late")
+    eventually(lambda: code_of(lambda: client.invoke(FunctionName="area")) == "passed")
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{team.namespace}/rolebindings"
+    assert team.rig.server.request("DELETE", f"{path}/late-klambda-invoker")[0] == 200
+    eventually(lambda: code_of(lambda: client.invoke(FunctionName="area")) == ACCESS_DENIED)
+
+
+def test_pod_settings_need_a_right_of_their_own_at_the_api(team: Account, developer: Any) -> None:
+    team.create(developer, "placed")
+    path = FUNCTION.path(team.namespace, "placed")
+    patch = {"spec": {"pod": {"nodeSelector": {"disk": "fast"}}}}
+    status, _ = team.rig.server.request("PATCH", path, patch, "application/merge-patch+json")
+    assert status == 200
+    team.rig.settle(team.namespace)
+    with pytest.raises(botocore.exceptions.ClientError, match="klambda:UsePod"):
+        developer.update_function_code(FunctionName="placed", ZipFile=package())
+    with pytest.raises(botocore.exceptions.ClientError, match="klambda:UsePod"):
+        developer.update_function_configuration(FunctionName="placed", Timeout=5)
+    grant(team.rig.server, team.namespace, "klambda-admin", user="adam")
+    admin = team.client(user="adam")
+    eventually(lambda: code_of(admin.list_functions) == "passed")
+    admin.update_function_configuration(FunctionName="placed", Timeout=5)
+
+
+def kubectl(rig: Rig, user: str, namespace: str, body: dict[str, Any]) -> tuple[int, str]:
+    """Create a Function as a user of Kubernetes' own door."""
+    connection = http.client.HTTPSConnection(
+        rig.server.host, rig.server.port, context=rig.server.ssl_context(), timeout=30
+    )
+    headers = {
+        "Authorization": f"Bearer {rig.server.token}",
+        "Content-Type": "application/json",
+        "Impersonate-User": user,
+        "Impersonate-Group": "system:authenticated",
+    }
+    path = FUNCTION.path(namespace) + "?dryRun=All"
+    connection.request("POST", path, json.dumps(body), headers)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pod": {"nodeSelector": {"disk": "fast"}}},
+        {
+            "environment": {
+                "valueFrom": {"PASSWORD": {"secretKeyRef": {"name": "db", "key": "password"}}}
+            }
+        },
+    ],
+)
+def test_pod_settings_need_a_right_of_their_own_at_kubectls_door(
+    team: Account, developer: Any, settings: dict[str, Any]
+) -> None:
+    grant(team.rig.server, team.namespace, "klambda-admin", user="adam")
+    plain = {"runtime": "python3.13", "handler": "f.h"}
+    body = {
+        "apiVersion": "klambda.io/v1alpha1",
+        "kind": "Function",
+        "metadata": {"name": f"k-{secrets.token_hex(3)}"},
+        "spec": plain,
+    }
+    assert kubectl(team.rig, "dora", team.namespace, body)[0] == 201
+    body["spec"] = plain | settings
+
+    def refused() -> bool:
+        status, text = kubectl(team.rig, "dora", team.namespace, body)
+        return status == 403 and "use on functions.klambda.io/pod" in text
+
+    eventually(refused)  # the policy itself comes into force seconds after it was made
+    status, text = kubectl(team.rig, "adam", team.namespace, body)
+    assert status == 201, text
+
+
+@pytest.fixture
+def away(rig: Rig) -> Iterator[Callable[[], None]]:
+    yield lambda: rig.server.stop()
+    rig.server.start()
+    # Ready comes a moment before custom resources are served.
+    kinds = (FUNCTION, VERSION)
+    eventually(lambda: all(rig.server.request("GET", k.path("default"))[0] == 200 for k in kinds))
+
+
+def test_without_the_api_server_warm_rights_serve_and_cold_ones_fail_closed(
+    team: Account, developer: Any, away: Callable[[], None]
+) -> None:
+    stranger = team.client(user="stranger")
+    grant(team.rig.server, team.namespace, "klambda-invoker", user="stranger")
+    assert code_of(lambda: developer.invoke(FunctionName="area")) == "passed"
+    away()
+    assert code_of(lambda: developer.invoke(FunctionName="area")) == "passed"
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        stranger.invoke(FunctionName="area")
+    answer = refused.value.response
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert answer["Error"]["Code"] == "ServiceUnavailableException"

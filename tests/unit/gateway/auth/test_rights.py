@@ -1,0 +1,108 @@
+"""The table between IAM's actions and Kubernetes' rights: complete, and as the documentation says.
+
+Sources: IAM's "Actions, resources, and condition keys for AWS Lambda" (names of actions);
+docs/security.md (the rights).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from klambda_gateway.api.model import MODEL
+from klambda_gateway.api.operations import HANDLERS
+from klambda_gateway.auth.rights import RIGHTS, USE_POD, Question, action_of, question, right_of
+
+FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:My_Fn"
+LAYER = "arn:aws:lambda:us-east-1:123456789012:layer:tools:3"
+MAPPING = "arn:aws:lambda:us-east-1:123456789012:event-source-mapping:0e6c-11"
+SIGNING = "arn:aws:lambda:us-east-1:123456789012:code-signing-config:csc-0123456789abcdef0"
+
+# Operation, the ARN it asks for, and what RBAC is asked.
+ROWS = [
+    ("Invoke", f"{FUNCTION}:live", "invoke functions/my-fn"),
+    ("InvokeWithResponseStream", FUNCTION, "invoke functions/my-fn"),
+    ("InvokeAsync", FUNCTION, "invoke functions/my-fn"),
+    ("GetFunction", f"{FUNCTION}:3", "get functions/my-fn"),
+    ("GetPolicy", FUNCTION, "get functions/my-fn"),
+    ("ListFunctions", "*", "list functions/"),
+    ("GetAccountSettings", "*", "list functions/"),
+    ("CreateFunction", FUNCTION, "create functions/"),
+    ("UpdateFunctionCode", FUNCTION, "patch functions/my-fn"),
+    ("AddPermission", FUNCTION, "patch functions/my-fn"),
+    ("PutProvisionedConcurrencyConfig", f"{FUNCTION}:live", "patch functions/my-fn"),
+    ("DeleteFunction", FUNCTION, "delete functions/my-fn"),
+    ("PublishVersion", FUNCTION, "create versions/"),
+    ("ListVersionsByFunction", FUNCTION, "list versions/"),
+    ("CreateAlias", FUNCTION, "create aliases/"),
+    ("UpdateAlias", FUNCTION, "patch aliases/"),
+    ("ListTags", FUNCTION, "get functions/my-fn"),
+    ("TagResource", FUNCTION, "patch functions/my-fn"),
+    ("TagResource", MAPPING, "patch eventsourcemappings/0e6c-11"),
+    ("UntagResource", SIGNING, "patch codesigningconfigs/csc-0123456789abcdef0"),
+    ("PublishLayerVersion", LAYER, "create layerversions/"),
+    ("GetLayerVersion", LAYER, "get layerversions/"),
+    ("GetLayerVersionByArn", LAYER, "get layerversions/"),
+    ("CreateEventSourceMapping", FUNCTION, "create eventsourcemappings/"),
+    ("DeleteEventSourceMapping", MAPPING, "delete eventsourcemappings/0e6c-11"),
+    ("GetCodeSigningConfig", SIGNING, "get codesigningconfigs/csc-0123456789abcdef0"),
+    ("PutFunctionCodeSigningConfig", FUNCTION, "patch functions/my-fn"),
+]
+
+
+def shown(asked: Question | None) -> str:
+    assert asked is not None
+    assert asked.namespace == "team-a"
+    sub = f"/{asked.subresource}" if asked.subresource else ""
+    return f"{asked.verb} {asked.resource}{sub}/{asked.name}"
+
+
+def name_of(namespace: str, function: str) -> str:
+    assert (namespace, function) == ("team-a", "My_Fn")
+    return "my-fn"
+
+
+@pytest.mark.parametrize(("operation", "resource", "right"), ROWS)
+def test_what_an_operation_asks_for(operation: str, resource: str, right: str) -> None:
+    assert shown(question(action_of(operation), resource, "team-a", name_of)) == right
+
+
+def test_what_has_no_operation() -> None:
+    url = question("lambda:InvokeFunctionUrl", FUNCTION, "team-a", name_of)
+    assert shown(url) == "invoke functions/url/my-fn"
+    assert shown(question(USE_POD, FUNCTION, "team-a", name_of)) == "use functions/pod/my-fn"
+
+
+def test_every_operation_that_is_carried_out_has_a_right() -> None:
+    assert [name for name in HANDLERS if right_of(action_of(name)) is None] == []
+
+
+def test_every_right_is_an_operations() -> None:
+    actions = {action_of(name).removeprefix("lambda:") for name in MODEL.operations}
+    assert set(RIGHTS) - actions == {"InvokeFunctionUrl"}
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("lambda:CreateCapacityProvider", "*"),
+        ("lambda:NoSuchThing", FUNCTION),
+        ("iam:PassRole", FUNCTION),
+        ("lambda:TagResource", "arn:aws:s3:::bucket"),
+        ("lambda:TagResource", "*"),
+    ],
+)
+def test_what_is_not_in_the_table_is_nobodys_right(action: str, resource: str) -> None:
+    assert question(action, resource, "team-a", name_of) is None
+
+
+def test_attributes_are_those_of_an_access_review() -> None:
+    asked = question("lambda:InvokeFunction", FUNCTION, "team-a", name_of)
+    assert asked is not None
+    assert asked.attributes() == {
+        "group": "klambda.io",
+        "verb": "invoke",
+        "resource": "functions",
+        "subresource": "",
+        "namespace": "team-a",
+        "name": "my-fn",
+    }
