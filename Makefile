@@ -56,6 +56,7 @@ integration: venv ## tests/integration: real etcd and kube-apiserver
 	@$(PYTEST) tests/integration
 
 e2e: venv ## tests/e2e: the cluster of `make up`
+	@$(CLUSTER_TOOL) test-packages
 	@$(PYTEST) -p no:randomly tests/e2e
 
 lint: venv ## ruff, format, import contracts, freshness of generated files

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import secrets
 import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.cluster import REPOSITORY, Cluster
+from tests.support import java
+from tests.support.cluster import LAYOUT, REPOSITORY, Cluster
 from tests.support.instance_peer import go
 
 CUSTOM = REPOSITORY / "examples" / "custom"
@@ -85,8 +89,22 @@ def expected(cluster: Cluster, name: str, runtime: str) -> dict[str, str]:
     }
     if not runtime.startswith("provided"):
         patterns["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{re.escape(runtime)}"
+    if runtime.startswith(("python", "nodejs")):  # Java's client sets a system property instead
         patterns["_X_AMZN_TRACE_ID"] = "Root=1-.*"
     return patterns
+
+
+def compare(seen: Mapping[str, str], patterns: Mapping[str, str]) -> None:
+    """Every variable is expected and as expected; none is missing."""
+    missing = set(patterns)
+    for key, value in seen.items():
+        if key in ADDED:
+            continue
+        pattern = next((each for each in patterns if re.fullmatch(each, key)), None)
+        assert pattern is not None, f"{key}={value} is not Lambda's"
+        assert re.fullmatch(patterns[pattern], value), f"{key}={value}"
+        missing.discard(pattern)
+    assert missing == set()
 
 
 @pytest.mark.parametrize("runtime", SPY)
@@ -102,15 +120,7 @@ def test_the_environment_is_lambdas(cluster: Cluster, name: str, runtime: str) -
     seen = cluster.invoke(name)
     assert (seen["cwd"], seen["uid"]) == ("/var/task", 993)
     patterns = expected(cluster, name, runtime)
-    missing = set(patterns)
-    for key, value in seen["env"].items():
-        if key in ADDED:
-            continue
-        pattern = next((each for each in patterns if re.fullmatch(each, key)), None)
-        assert pattern is not None, f"{key}={value} is not Lambda's"
-        assert re.fullmatch(patterns[pattern], value), f"{key}={value}"
-        missing.discard(pattern)
-    assert missing == set()
+    compare(seen["env"], patterns)
 
 
 WRAPPER = """#!/bin/sh
@@ -148,6 +158,93 @@ def test_a_wrapper_runs_before_the_runtime(
     assert "/opt/nothing: does not exist" in answer["Log"]
 
 
+@pytest.fixture(scope="module")
+def java_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The classes of tests/e2e/java, with AWS's library of events in lib/."""
+    source = Path(__file__).with_name("java")
+    libraries = java.jars(source / "jars.lock")
+    classes = java.compiled(source, libraries, tmp_path_factory.mktemp("classes"))
+    return classes | {f"lib/{each.name}": each.read_bytes() for each in libraries}
+
+
+@pytest.fixture(scope="module")
+def java_function(cluster: Cluster, java_files: dict[str, bytes]) -> Iterator[str]:
+    name = f"java-forms-{secrets.token_hex(3)}"
+    handler = "example.Forms$Typed"
+    cluster.deploy(name, java_files, Runtime="java21", MemorySize=512, Handler=handler)
+    yield name
+    cluster.kubectl("delete", "functions.klambda.io", name)
+
+
+def become(cluster: Cluster, name: str, handler: str, **settings: Any) -> None:
+    cluster.aws.update_function_configuration(FunctionName=name, Handler=handler, **settings)
+    cluster.wait_updated(name)
+
+
+def test_java_has_lambdas_environment_and_share_of_memory(
+    cluster: Cluster, java_function: str
+) -> None:
+    settings = {"MemorySize": 192, "Environment": {"Variables": {"MINE": "of the user"}}}
+    become(cluster, java_function, "example.Forms$Typed", **settings)
+    seen = cluster.invoke(java_function, {"do": "spy"})
+    assert seen["cwd"] == "/var/task"
+    assert seen["java"].startswith("21.")
+    assert 0 < seen["remaining"] <= 10_000
+    patterns = expected(cluster, java_function, "java21") | {"_HANDLER": r"example\.Forms\$Typed"}
+    compare(seen["env"], patterns)
+    options = seen["options"]
+    assert f"-XX:MaxHeapSize={192 * 1024 * 85 // 100}k" in options
+    assert {"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"} <= set(options)
+    user = {"MINE": "of the user", "JAVA_TOOL_OPTIONS": "-Xmx64m -XX:TieredStopAtLevel=4"}
+    become(cluster, java_function, "example.Forms$Typed", Environment={"Variables": user})
+    seen = cluster.invoke(java_function, {"do": "spy"})
+    assert 60 << 20 < seen["heap"] <= 64 << 20
+    assert "-XX:TieredStopAtLevel=1" not in seen["options"]
+    assert "-XX:+UseSerialGC" in seen["options"]
+
+
+def test_java_handlers_in_every_form(cluster: Cluster, java_function: str) -> None:
+    settings = {"MemorySize": 512, "Environment": {"Variables": {}}}
+    become(cluster, java_function, "example.Forms$Plain::area", **settings)
+    answer = cluster.invoke_raw(java_function, b'{"length": 6, "width": 7}')
+    request = answer["ResponseMetadata"]["RequestId"]
+    assert json.loads(answer["Payload"]) == {"area": 42.0, "requestId": request}
+    become(cluster, java_function, "example.Forms$Streams")
+    assert cluster.invoke(java_function, AREA) == {"echo": AREA}
+    become(cluster, java_function, "example.Forms$Messages::handleRequest")
+    records = [{"messageId": "1", "body": "first"}, {"messageId": "2", "body": "second"}]
+    assert cluster.invoke(java_function, {"Records": records}) == ["first", "second"]
+
+
+def test_java_errors_have_lambdas_bodies(cluster: Cluster, java_function: str) -> None:
+    def failed(event: object) -> dict[str, Any]:
+        answer = cluster.invoke_raw(java_function, json.dumps(event).encode())
+        assert answer["FunctionError"] == "Unhandled"
+        body: dict[str, Any] = json.loads(answer["Payload"])
+        return body
+
+    become(cluster, java_function, "example.Forms$Typed", MemorySize=512)
+    assert [cluster.invoke(java_function, {}) for _ in range(2)] == [1, 2], "the instance is kept"
+    raised = failed({"do": "raise"})
+    assert (raised["errorMessage"], raised["errorType"]) == (
+        "boom",
+        "java.lang.IllegalStateException",
+    )
+    assert raised["stackTrace"][0].startswith("example.Forms$Typed.handleRequest(Forms.java:")
+    assert set(raised) == {"errorMessage", "errorType", "stackTrace"}
+    exited = failed({"do": "exit"})
+    assert exited["errorType"] == "Runtime.ExitError"
+    assert exited["errorMessage"].endswith("Error: Runtime exited with error: exit status 3")
+    assert cluster.invoke(java_function, {}) == 1, "a new environment"
+    become(cluster, java_function, "example.Nothing")
+    assert failed({}) == {
+        "errorMessage": "Class not found: example.Nothing",
+        "errorType": "java.lang.ClassNotFoundException",
+    }
+    become(cluster, java_function, "example.Forms$Broken")
+    assert failed({})["errorMessage"] == "no such luck"
+
+
 def test_a_custom_runtime_in_ten_lines_of_shell(cluster: Cluster, name: str) -> None:
     """As `provided.al2`, which provided.al2023 stands in for."""
     files = {"bootstrap": (CUSTOM / "shell" / "bootstrap").read_text()}
@@ -182,10 +279,12 @@ def test_a_go_function_with_awss_library(cluster: Cluster, name: str, tmp_path: 
 
 
 @pytest.mark.full
-def test_a_rust_function_with_awss_library(cluster: Cluster, name: str, tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+def test_a_rust_function_with_awss_library(cluster: Cluster, name: str) -> None:
+    target = LAYOUT.cache / "rust"
     manifest = ["--manifest-path", str(CUSTOM / "rust" / "Cargo.toml")]
-    build("cargo", "build", "--release", "--locked", *manifest, "--target-dir", str(tmp_path))
-    rectangle(cluster, name, tmp_path / "release" / "bootstrap")
+    build("cargo", "build", "--release", "--locked", *manifest, "--target-dir", str(target))
+    rectangle(cluster, name, target / "release" / "bootstrap")
 
 
 def build(*command: Any, folder: Path = REPOSITORY) -> None:

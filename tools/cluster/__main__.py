@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from tools.cluster import apiserver, programs, up
+from tools.cluster import apiserver, packages, programs, up
 from tools.cluster.layout import Layout
 from tools.cluster.steps import StepFailed, Steps
 
@@ -37,6 +37,12 @@ def build_programs(layout: Layout, steps: Steps) -> None:
     programs.ensure(layout, steps, programs.NATIVE)
 
 
+def install_for_tests(layout: Layout, steps: Steps) -> None:
+    """Have the compilers of the tests' own functions."""
+    del layout
+    packages.ensure(steps, packages.TESTS)
+
+
 VERBS: dict[str, Verb] = {
     "apiserver": run_apiserver,
     "binaries": build_programs,
@@ -44,6 +50,7 @@ VERBS: dict[str, Verb] = {
     "down": up.down,
     "images": up.images,
     "status": up.status,
+    "test-packages": install_for_tests,
     "up": up.up,
 }
 

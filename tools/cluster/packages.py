@@ -1,4 +1,4 @@
-"""Debian packages of the native cluster: installs those that are missing, and no others.
+"""Debian packages of the native cluster and of `make test`: installs those that are missing.
 
 They stay when the cluster goes. Decided by the file that each is needed for, so that a program
 installed in another way counts.
@@ -25,6 +25,8 @@ NATIVE: Mapping[str, str] = {
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
 }
+# What the tests' own functions are compiled with.
+TESTS: Mapping[str, str] = {"javac": "default-jdk-headless"}
 
 
 def missing(wanted: Mapping[str, str] = NATIVE) -> list[str]:
@@ -39,9 +41,9 @@ def present(needed: str) -> bool:
     return shutil.which(needed, path=SYSTEM_FOLDERS) is not None
 
 
-def ensure(steps: Steps) -> None:
+def ensure(steps: Steps, wanted: Mapping[str, str] = NATIVE) -> None:
     """Install what is missing."""
-    absent = missing()
+    absent = missing(wanted)
     if not absent:
         return
     with steps.step(
@@ -56,6 +58,6 @@ def ensure(steps: Steps) -> None:
             "apt-get", patience, "install", "--yes", "--no-install-recommends", *absent,
             extra=extra,
         )  # fmt: skip
-        left = missing()
+        left = missing(wanted)
         if left:
             raise ValueError(f"still missing: {' '.join(left)}")

@@ -108,7 +108,7 @@ def test_runtimes_run_as_lambdas_user_with_a_numeric_id(identifier: str) -> None
 
 
 def test_locks_name_no_registry() -> None:
-    for lock in REPOSITORY.glob("runtimes/*/*.lock"):
+    for lock in [*REPOSITORY.glob("runtimes/*/*.lock"), *REPOSITORY.glob("tests/**/jars.lock")]:
         assert "://" not in lock.read_text(), lock
     for lock in REPOSITORY.glob("runtimes/*/package-lock.json"):
         assert '"resolved"' not in lock.read_text(), lock
