@@ -19,6 +19,11 @@ _FUNCTION = re.compile(
     r"(?::(?P<qualifier>\$LATEST(?:\.PUBLISHED)?|[a-zA-Z0-9-_]+))?\Z",
     re.ASCII,
 )
+_LAYER = re.compile(
+    r"(?:arn:(?P<partition>[a-zA-Z0-9-]+):lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):layer:)?"
+    r"(?P<name>[a-zA-Z0-9-_]+)(?::(?P<version>\d+))?\Z",
+    re.ASCII,
+)
 _ACCOUNT = re.compile(r"\d{12}\Z", re.ASCII)
 _VERSION = re.compile(r"[0-9]+\Z", re.ASCII)
 _ACCOUNT_DIGITS = 12
@@ -37,7 +42,7 @@ class FunctionTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Malformed:
-    """The text is no spelling of a function's name."""
+    """The text is no spelling of a name."""
 
     text: str
 
@@ -53,6 +58,29 @@ def parse_function(text: str) -> FunctionTarget | Malformed:
         region=match["region"],
         account=match["account"],
         partition=match["partition"],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTarget:
+    """What a layer's name or ARN says; parts that it leaves out are None."""
+
+    name: str
+    version: int | None = None
+    region: str | None = None
+    account: str | None = None
+
+
+def parse_layer(text: str) -> LayerTarget | Malformed:
+    """Read a layer's name, its ARN, or the ARN of one of its versions."""
+    match = _LAYER.match(text)
+    if match is None:
+        return Malformed(text=text)
+    return LayerTarget(
+        name=match["name"],
+        version=None if match["version"] is None else int(match["version"]),
+        region=match["region"],
+        account=match["account"],
     )
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from klambda_core.canonical import digest_of
 from klambda_core.crd.base import Json
-from klambda_core.crd.code import Code
+from klambda_core.crd.code import Blob, Sources
 from klambda_core.crd.function import Function
+from klambda_core.crd.status import ResolvedCode
 
 NO_CODE = "NoCode"
 CODE_PENDING = "CodePending"
@@ -24,26 +25,27 @@ _EXPLICIT = ("files", "zip", "url", "s3", "image_uri")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeRef:
-    """Code in the store: digest of the zip (hex) and its size in bytes."""
+    """A zip in the store: its digest (hex), its size, and its files' size where it is known."""
 
     sha256: str
     size: int
+    unzipped: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unresolved:
-    """Why there is no code yet. `final`: only a change of the function can help."""
+    """Why there is no code, or no layer, yet. `final`: only a change of an object can help."""
 
     reason: str
     message: str
     final: bool = False
 
 
-def explicit_source(code: Code | None) -> Json | None:
+def explicit_source(code: Sources | None) -> Json | None:
     """The members of the one explicit source, as JSON; None when there is none."""
     if code is None:
         return None
-    chosen = next((name for name in _EXPLICIT if getattr(code, name) is not None), None)
+    chosen = next((name for name in _EXPLICIT if getattr(code, name, None) is not None), None)
     if chosen is None:
         return None
     members = {chosen, "sha256"} if chosen == "url" else {chosen}
@@ -51,7 +53,7 @@ def explicit_source(code: Code | None) -> Json | None:
     return source
 
 
-def source_digest(code: Code | None) -> str | None:
+def source_digest(code: Sources | None) -> str | None:
     """Digest of the explicit source: what `status.code.source` must say to be about it."""
     source = explicit_source(code)
     return None if source is None else digest_of(source)
@@ -73,14 +75,19 @@ def resolved_code(function: Function) -> CodeRef | Unresolved:
                 reason=NO_CODE,
                 message="There is no code: set spec.code, or upload it with UpdateFunctionCode.",
             )
-        return CodeRef(sha256=code.blob.sha256, size=code.blob.size)
+        return reference(code.blob)
     found = function.status.code
     if found is not None and found.source == source:
-        return CodeRef(sha256=found.sha256, size=found.size)
+        return reference(found)
     return _refusal(function) or Unresolved(
         reason=CODE_PENDING,
         message="The code is being fetched; if this lasts, see the gateway's log.",
     )
+
+
+def reference(stored: Blob | ResolvedCode) -> CodeRef:
+    """What a member of an object says about a zip in the store."""
+    return CodeRef(sha256=stored.sha256, size=stored.size, unzipped=stored.unzipped)
 
 
 def _refusal(function: Function) -> Unresolved | None:

@@ -260,6 +260,14 @@ def version_aliased(aliases: Sequence[str]) -> LambdaError:
     )
 
 
+def statement_exists(sid: str) -> LambdaError:
+    """AddPermission with a statement id that the policy has (L)."""
+    return conflict(
+        f"The statement id ({sid}) provided already exists. Please provide a new statement id, or "
+        "remove the existing statement."
+    )
+
+
 def unsupported(operation: str) -> LambdaError:
     """An operation that AWS has and this installation does not (O)."""
     return invalid_parameter(f"The operation {operation} is not supported by this installation.")
@@ -360,6 +368,18 @@ def signature_refused(function_name: str) -> LambdaError:
         "Lambda cannot deploy the function. The function or layer might be signed using a "
         "signature that the client is not configured to accept. Check the provided signature for "
         f"{function_name}.",
+    )
+
+
+# --- layers ---------------------------------------------------------------------------------------
+
+
+def layer_denied(caller: str, arn: str) -> LambdaError:
+    """Another account's layer version that no policy opens, or that is not there (L, K: text)."""
+    return LambdaError(
+        ACCESS_DENIED,
+        f"User: {caller} is not authorized to perform: lambda:GetLayerVersion on resource: {arn} "
+        "because no resource-based policy allows the lambda:GetLayerVersion action",
     )
 
 

@@ -40,6 +40,7 @@ class Kind:
 FUNCTION = Kind(GROUP, API_VERSION, "functions", "Function")
 VERSION = Kind(GROUP, API_VERSION, "versions", "Version")
 ALIAS = Kind(GROUP, API_VERSION, "aliases", "Alias")
+LAYER_VERSION = Kind(GROUP, API_VERSION, "layerversions", "LayerVersion")
 EVENT_SOURCE_MAPPING = Kind(GROUP, API_VERSION, "eventsourcemappings", "EventSourceMapping")
 CODE_SIGNING_CONFIG = Kind(GROUP, API_VERSION, "codesigningconfigs", "CodeSigningConfig")
 DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")

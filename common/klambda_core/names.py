@@ -37,6 +37,11 @@ def alias_name(function_object: str, alias: str) -> str:
     return f"{function_object}-a-{_join(_slug(alias, room), _hash(alias))}"
 
 
+def layer_version_name(layer: str, number: int) -> str:
+    """The LayerVersion object that the API door makes; users may name theirs as they like."""
+    return f"{object_name(layer)}-{number}"
+
+
 def deployment_name(function_object: str, version: str, revision: str, owner_uid: str) -> str:
     """The Deployment of one revision; `version` is `$LATEST` or the number; ≤ 63 characters."""
     stem = "latest" if version == LATEST else f"v{version}"

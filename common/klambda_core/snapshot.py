@@ -14,9 +14,11 @@ from klambda_core.crd.base import Json
 from klambda_core.crd.code import Blob
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.function import Function
+from klambda_core.crd.status import ResolvedLayer
 from klambda_core.crd.version import Snapshot, Version, VersionSpec
 from klambda_core.digest import function_digest, snapshot_digest
 from klambda_core.kinds import FUNCTION, VERSION
+from klambda_core.layers import resolved_layers
 from klambda_core.names import version_name
 
 
@@ -46,10 +48,9 @@ def publish(
     code = resolved_code(function)
     if isinstance(code, Unresolved):
         return code
-    resolved = {layer.arn: layer for layer in function.status.layers or []}
-    missing = [arn for arn in function.spec.layers or [] if arn not in resolved]
-    if missing:
-        return Unresolved(reason="LayersPending", message=f"Layer {missing[0]} is not resolved.")
+    layers = resolved_layers(function)
+    if isinstance(layers, Unresolved):
+        return layers
     living = [v for v in versions if not v.deleting]
     last = max(living, key=lambda v: v.spec.version, default=None)
     if last is not None and snapshot_digest(last.spec.snapshot) == function_digest(function):
@@ -60,20 +61,19 @@ def publish(
         function_ref=function.name,
         version=number,
         description=function.spec.description if description is None else description,
-        snapshot=snapshot_of(function, code),
+        snapshot=snapshot_of(function, code, layers),
     )
     return NewVersion(number=number, manifest=_manifest(function, spec, annotations or {}))
 
 
-def snapshot_of(function: Function, code: CodeRef) -> Snapshot:
+def snapshot_of(function: Function, code: CodeRef, layers: Sequence[ResolvedLayer]) -> Snapshot:
     """What a version freezes: the configuration, digests of code and layers, never bytes."""
-    resolved = {layer.arn: layer for layer in function.status.layers or []}
     shared = {name: getattr(function.spec, name) for name in Configuration.model_fields}
     return Snapshot(
         **shared,
         function_name=function.aws_name,
-        code=Blob(sha256=code.sha256, size=code.size),
-        layers=[resolved[arn] for arn in function.spec.layers or []] or None,
+        code=Blob(sha256=code.sha256, size=code.size, unzipped=code.unzipped),
+        layers=list(layers) or None,
         pod=function.spec.pod,
     )
 

@@ -29,6 +29,7 @@ from klambda_gateway.auth.keys import Keys
 from klambda_gateway.auth.rbac import Rbac
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.resolver import CodeResolver
+from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.instances.assignment import Assignments
 from klambda_gateway.instances.credentials import DefaultKey
 from klambda_gateway.instances.deployments import DeploymentFacts
@@ -82,6 +83,13 @@ class Gateway:
             api, namespace=settings.namespace, name=settings.credentials_secret
         )
         self.accounts = Accounts(settings.accounts, None if watched else api)
+        self.shelf = Shelf(
+            api,
+            self.blobs,
+            region=settings.region,
+            account_of=self.accounts.of,
+            namespaces=watched or None,
+        )
         self.registry = Registry(clock=asyncio.get_running_loop().time)
         self.admission = Admission(others=self._others)
         self._compose_instances()
@@ -145,6 +153,7 @@ class Gateway:
         self.resolver = CodeResolver(
             api,
             self.blobs,
+            self.shelf,
             namespaces=self.settings.watch_namespaces or None,
             observe=self.mirrors.observe,
         )
@@ -183,6 +192,7 @@ class Gateway:
                 gate=Gate(self.keys, region=self.settings.region, account_of=self.accounts.of),
                 authorizer=Rbac(self._api, name_of=self._object_of),
                 links=CodeLinks(self._key, time.time),
+                shelf=self.shelf,
                 region=self.settings.region,
                 now=utc_now,
                 new_id=new_id,

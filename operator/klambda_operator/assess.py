@@ -19,6 +19,8 @@ from klambda_core.crd.pod import PodSettings
 from klambda_core.crd.status import ResolvedLayer
 from klambda_core.digest import Platform
 from klambda_core.kinds import FUNCTION, VERSION, Kind
+from klambda_core.layers import PENDING as LAYERS_PENDING
+from klambda_core.layers import resolved_layers
 from klambda_core.limits import ENVIRONMENT_BYTES_MAX
 from klambda_operator import reasons
 from klambda_operator.model import World
@@ -38,8 +40,7 @@ class Subject:
     version: str
     configuration: Configuration
     code: CodeRef | Unresolved
-    layers: Sequence[ResolvedLayer]
-    missing_layer: str | None
+    layers: Sequence[ResolvedLayer] | Unresolved
     pod: PodSettings | None
     config_digest: str
     active: Active | None
@@ -79,8 +80,6 @@ class Blocked:
 
 def subject_of_function(function: Function) -> Subject:
     """`$LATEST` of a function."""
-    resolved = {layer.arn: layer for layer in function.status.layers or []}
-    wanted = function.spec.layers or []
     return Subject(
         kind=FUNCTION,
         namespace=function.namespace,
@@ -92,8 +91,7 @@ def subject_of_function(function: Function) -> Subject:
         version=names.LATEST,
         configuration=function.spec,
         code=resolved_code(function),
-        layers=[resolved[arn] for arn in wanted if arn in resolved],
-        missing_layer=next((arn for arn in wanted if arn not in resolved), None),
+        layers=resolved_layers(function),
         pod=function.spec.pod,
         config_digest=digest.function_digest(function),
         active=function.status.active,
@@ -123,7 +121,6 @@ def subject_of_version(version: Version) -> Subject:
         configuration=snapshot,
         code=code,
         layers=snapshot.layers or [],
-        missing_layer=None,
         pod=snapshot.pod,
         config_digest=digest.snapshot_digest(snapshot),
         active=version.status.active,
@@ -134,25 +131,25 @@ def subject_of_version(version: Version) -> Subject:
 
 def assess(subject: Subject, world: World) -> Target | Blocked:
     """The revision that the subject asks for, or what stands in its way."""
-    code = subject.code
+    code, layers = subject.code, subject.layers
     if isinstance(code, Unresolved):
-        final = reasons.CODE_INVALID_ZIP if code.final else None
-        return Blocked(
-            condition=None,
-            reason=code.reason,
-            message=code.message,
-            code=final,
-            passing=code.reason == CODE_PENDING,
-        )
-    if subject.missing_layer is not None:
-        return Blocked(
-            condition=reasons.LAYERS_RESOLVED,
-            reason=reasons.LAYERS_PENDING,
-            message=reasons.layers_pending(subject.missing_layer),
-        )
+        return _unresolved(code, reasons.CODE_INVALID_ZIP)
+    if isinstance(layers, Unresolved):
+        return _unresolved(layers, reasons.CODE_INVALID_CONFIGURATION)
     if trouble := _configuration_trouble(subject.configuration):
         return trouble
-    return _target(subject, code, world)
+    return _target(subject, code, layers, world)
+
+
+def _unresolved(part: Unresolved, code: str) -> Blocked:
+    """The gateway has said so in a condition of its own."""
+    return Blocked(
+        condition=None,
+        reason=part.reason,
+        message=part.message,
+        code=code if part.final else None,
+        passing=part.reason in (CODE_PENDING, LAYERS_PENDING),
+    )
 
 
 def _configuration_trouble(configuration: Configuration) -> Blocked | None:
@@ -169,7 +166,9 @@ def _configuration_trouble(configuration: Configuration) -> Blocked | None:
     )
 
 
-def _target(subject: Subject, code: CodeRef, world: World) -> Target | Blocked:
+def _target(
+    subject: Subject, code: CodeRef, layers: Sequence[ResolvedLayer], world: World
+) -> Target | Blocked:
     wanted = subject.configuration.runtime or ""
     found = world.runtimes.find(wanted)
     if found is None:
@@ -201,7 +200,7 @@ def _target(subject: Subject, code: CodeRef, world: World) -> Target | Blocked:
             region=world.region,
             runtime=runtime,
             code=code,
-            layers=subject.layers,
+            layers=layers,
         ),
     )
 

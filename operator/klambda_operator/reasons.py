@@ -8,7 +8,6 @@ from typing import Final
 
 # Condition types that the operator owns
 READY: Final = "Ready"
-LAYERS_RESOLVED: Final = "LayersResolved"
 IMAGE_RESOLVED: Final = "ImageResolved"
 DEPLOYMENT_APPLIED: Final = "DeploymentApplied"
 RUNTIME_SUBSTITUTED: Final = "RuntimeSubstituted"
@@ -21,7 +20,6 @@ BLOCKED: Final = "Blocked"
 INVALID_OBJECT: Final = "InvalidObject"
 INVALID_CONFIGURATION: Final = "InvalidConfiguration"
 UNKNOWN_RUNTIME: Final = "UnknownRuntime"
-LAYERS_PENDING: Final = "LayersPending"
 NAME_CONFLICT: Final = "NameConflict"
 APPLY_FAILED: Final = "ApplyFailed"
 BEING_DELETED: Final = "BeingDeleted"
@@ -84,11 +82,6 @@ def function_missing(function: str) -> str:
 def target_missing(version: str) -> str:
     """An alias points to a version that does not exist."""
     return f"There is no version {version}; publish it, or point the alias to another."
-
-
-def layers_pending(arn: str) -> str:
-    """A layer's content is not known."""
-    return f"Layer {arn} is not resolved; create it, or remove it from spec.layers."
 
 
 def apply_failed(message: str) -> str:

@@ -1,15 +1,21 @@
 """Our kinds as pydantic models: the single source of the CRDs (see `base`)."""
 
 from klambda_core.crd.alias import Alias, AliasSpec, AliasStatus, WeightedVersion
-from klambda_core.crd.code import Blob, Code
+from klambda_core.crd.code import Blob, Code, Content, Sources
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.event_source import EventSourceMapping
 from klambda_core.crd.function import Function, FunctionSpec, FunctionStatus
+from klambda_core.crd.layer import (
+    LayerPermission,
+    LayerVersion,
+    LayerVersionSpec,
+    LayerVersionStatus,
+)
 from klambda_core.crd.signing import CodeSigningConfig
 from klambda_core.crd.status import Active, Condition, Failed, ResolvedCode, ResolvedLayer
 from klambda_core.crd.version import Snapshot, Version, VersionSpec, VersionStatus
 
-MODELS = (Function, Version, Alias, EventSourceMapping, CodeSigningConfig)
+MODELS = (Function, Version, Alias, LayerVersion, EventSourceMapping, CodeSigningConfig)
 
 __all__ = [
     "MODELS",
@@ -22,14 +28,20 @@ __all__ = [
     "CodeSigningConfig",
     "Condition",
     "Configuration",
+    "Content",
     "EventSourceMapping",
     "Failed",
     "Function",
     "FunctionSpec",
     "FunctionStatus",
+    "LayerPermission",
+    "LayerVersion",
+    "LayerVersionSpec",
+    "LayerVersionStatus",
     "ResolvedCode",
     "ResolvedLayer",
     "Snapshot",
+    "Sources",
     "Version",
     "VersionSpec",
     "VersionStatus",

@@ -1,4 +1,4 @@
-"""Where a function's code comes from: the object itself, an address, a bucket, an image, a blob.
+"""Where code and layers come from: the object itself, an address, a bucket, an image, a blob.
 
 At most one explicit source; it wins over `blob`, which the gateway writes after an upload. So Git
 stays the truth when both doors are used, and no apply is ever rejected after an UpdateFunctionCode.
@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from klambda_core.crd.base import MAP_ATOMIC, Model, cel, rule
+from klambda_core.crd.base import MAP_ATOMIC, Json, Model, cel, rule
 from klambda_core.limits import FILES_BYTES_MAX, FILES_COUNT_MAX, ZIP_BASE64_MAX
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", max_length=64)]
@@ -19,6 +19,7 @@ class Blob(Model):
 
     sha256: Sha256 = Field(description="Digest of the zip, lower-case hex.")
     size: int = Field(ge=0, description="Bytes of the zip.")
+    unzipped: int | None = Field(None, ge=0, description="Bytes of its files.")
 
 
 class S3Source(Model):
@@ -31,19 +32,20 @@ class S3Source(Model):
     )
 
 
-_SOURCES = ("files", "zip", "url", "s3", "imageUri")
-_COUNT = " + ".join(f"(has(self.{source}) ? 1 : 0)" for source in _SOURCES)
-
-
-class Code(Model):
-    """The function's code: at most one of files, zip, url, s3, imageUri, or an uploaded blob."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            rule(f"{_COUNT} <= 1", "code: give at most one of files, zip, url, s3 and imageUri"),
-            rule("has(self.url) == has(self.sha256)", "code.url and code.sha256 belong together"),
-        )
+def _one_of(field: str, *sources: str) -> Json:
+    """At most one explicit source."""
+    count = " + ".join(f"(has(self.{source}) ? 1 : 0)" for source in sources)
+    names = ", ".join(sources[:-1]) + f" and {sources[-1]}"
+    return cel(
+        rule(f"{count} <= 1", f"{field}: give at most one of {names}"),
+        rule(
+            "has(self.url) == has(self.sha256)", f"{field}.url and {field}.sha256 belong together"
+        ),
     )
+
+
+class Sources(Model):
+    """Where a zip comes from."""
 
     files: dict[str, Annotated[str, Field(max_length=FILES_BYTES_MAX)]] | None = Field(
         None,
@@ -53,7 +55,7 @@ class Code(Model):
         | cel(
             rule(
                 "self.all(k, size(k) <= 256 && !k.split('/').exists(p, p in ['', '.', '..']))",
-                "code.files: paths are relative and at most 256 long, without empty, . or .. parts",
+                "files: paths are relative and at most 256 long, without empty, . or .. parts",
             )
         ),
     )
@@ -65,10 +67,25 @@ class Code(Model):
     )
     sha256: Sha256 | None = Field(None, description="Digest of the zip behind url, lower-case hex.")
     s3: S3Source | None = Field(None, description="A zip in an S3-compatible bucket.")
-    image_uri: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
-        None, description="A container image (packageType Image)."
-    )
     blob: Blob | None = Field(
         None,
         description="What the Lambda API uploaded; ignored beside an explicit source.",
     )
+
+
+class Code(Sources):
+    """The function's code: at most one of files, zip, url, s3, imageUri, or an uploaded blob."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_one_of("code", "files", "zip", "url", "s3", "imageUri")
+    )
+
+    image_uri: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        None, description="A container image (packageType Image)."
+    )
+
+
+class Content(Sources):
+    """A layer's content: at most one of files, zip, url, s3, or an uploaded blob."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of("content", "files", "zip", "url", "s3"))

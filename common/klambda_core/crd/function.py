@@ -17,6 +17,7 @@ from klambda_core.crd.base import (
 )
 from klambda_core.crd.code import Code
 from klambda_core.crd.configuration import Configuration
+from klambda_core.crd.layer import LayerArn
 from klambda_core.crd.pod import PodSettings
 from klambda_core.crd.status import Active, Conditions, Failed, ResolvedCode, ResolvedLayer
 from klambda_core.crd.tags import Tags
@@ -32,13 +33,6 @@ _NAME_KEPT = (
     "has(self.functionName) == has(oldSelf.functionName) && "
     "(!has(self.functionName) || self.functionName == oldSelf.functionName)"
 )
-LayerArn = Annotated[
-    str,
-    Field(
-        max_length=256,
-        pattern=r"^arn:[a-zA-Z0-9-]+:lambda:[a-z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+$",
-    ),
-]
 
 
 class Publish(Model):

@@ -78,10 +78,11 @@ class ProvisionedStatus(Model):
 
 
 class ResolvedCode(Model):
-    """The code that an explicit source led to."""
+    """The zip that an explicit source led to."""
 
     sha256: str = Field(max_length=64, description="Digest of the zip, lower-case hex.")
     size: int = Field(ge=0, description="Bytes of the zip.")
+    unzipped: int | None = Field(None, ge=0, description="Bytes of its files.")
     source: str = Field(max_length=64, description="Digest of the source it was made from.")
 
 
@@ -91,3 +92,4 @@ class ResolvedLayer(Model):
     arn: str = Field(max_length=2048, description="The layer version.")
     sha256: str = Field(max_length=64, description="Digest of its zip, lower-case hex.")
     size: int = Field(ge=0, description="Bytes of its zip.")
+    unzipped: int | None = Field(None, ge=0, description="Bytes of its files.")

@@ -117,6 +117,8 @@ async def _body(request: Request) -> bytes:
 
 def _too_big(request: Request) -> LambdaError:
     operation = "UpdateFunctionCode" if request.method == "PUT" else "CreateFunction"
+    if "/layers/" in request.url.path:
+        operation = "PublishLayerVersion"
     return errors.request_too_big(limits.CREATE_REQUEST_MAX, operation)
 
 

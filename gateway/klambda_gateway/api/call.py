@@ -22,6 +22,7 @@ from klambda_gateway.auth.authorizer import Authorizer
 from klambda_gateway.auth.caller import Caller
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.blobs import Blobs
+from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.invoke.model import Invoker
 
 
@@ -43,6 +44,7 @@ class Services:
     gate: Gate
     authorizer: Authorizer
     links: CodeLinks
+    shelf: Shelf
     region: str
     now: Clock
     new_id: Callable[[], str]

@@ -17,9 +17,6 @@ from klambda_gateway.api.model import MODEL
 
 _BARE_NAME = re.compile(r"[a-zA-Z0-9-_]+", re.ASCII)
 _RUNTIME_ARN = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+::runtime:.+")
-_LAYER = re.compile(
-    r"arn:[^:]+:lambda:(?P<region>[^:]+):(?P<account>\d{12}):layer:(?P<name>[^:]+):\d+"
-)
 
 RETIRED = frozenset(
     (
@@ -53,7 +50,7 @@ def function_name(name: str) -> None:
         raise errors.invalid_parameter(f"Invalid function name: {name}")
 
 
-def configuration(given: Mapping[str, Any], *, runtimes: Sequence[str], region: str) -> None:
+def configuration(given: Mapping[str, Any], *, runtimes: Sequence[str]) -> None:
     """The members of a create or update request, each by itself."""
     for name in _ABSENT_HERE:
         if name in given:
@@ -61,7 +58,6 @@ def configuration(given: Mapping[str, Any], *, runtimes: Sequence[str], region: 
     if "Runtime" in given:
         runtime(given["Runtime"], runtimes)
     environment(given.get("Environment", {}).get("Variables", {}))
-    layers(given.get("Layers", ()), region)
     tags(given.get("Tags"))
 
 
@@ -82,20 +78,6 @@ def environment(variables: Mapping[str, str]) -> None:
     measured = json.dumps(variables, separators=(",", ":"), ensure_ascii=False)
     if len(measured.encode()) > limits.ENVIRONMENT_BYTES_MAX:
         raise errors.environment_too_big(measured)
-
-
-def layers(arns: Sequence[str], region: str) -> None:
-    """Layers cannot be published yet, so every reference is to one that does not exist."""
-    if len(arns) > limits.LAYERS_MAX:
-        raise errors.invalid_parameter(f"Cannot reference more than {limits.LAYERS_MAX} layers.")
-    for arn in arns:
-        match = _LAYER.fullmatch(arn)
-        if match is not None and match["region"] != region:
-            raise errors.invalid_parameter(
-                "Layers are not in the same region as the function. "
-                f"Layers are expected to be in region {region}."
-            )
-        raise errors.invalid_parameter(f"Layer version {arn} does not exist.")
 
 
 def tags(given: Mapping[str, str] | None) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from klambda_core import errors
-from klambda_core.code import CodeRef
+from klambda_core.code import reference
 from klambda_core.crd import Blob, Function
 from klambda_core.crd.base import Json
 from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
+from klambda_gateway.api.function_layers import check_size
 from klambda_gateway.api.lookup import (
     check_changeable,
     check_pod,
@@ -37,8 +38,8 @@ from klambda_gateway.api.views import (
 from klambda_gateway.code.zips import check_upload
 
 
-async def checked(code: Mapping[str, Any]) -> bytes:
-    """The zip of a request, found good. Raises 400 and 413."""
+async def checked(code: Mapping[str, Any]) -> tuple[bytes, int]:
+    """The zip of a request, found good, and the size of its files. Raises 400 and 413."""
     if "ImageUri" in code:
         raise errors.invalid_parameter(
             "Please don't provide ImageUri when updating a function with packageType Zip."
@@ -51,13 +52,14 @@ async def checked(code: Mapping[str, Any]) -> bytes:
         raise errors.invalid_parameter("Please provide a source for function code.")
     data: bytes = code["ZipFile"]
     # Inflating 250 MB takes a second: not on the loop.
-    await asyncio.to_thread(check_upload, data)
-    return data
+    return data, await asyncio.to_thread(check_upload, data)
 
 
-async def uploaded(services: Services, call: Call, code: Mapping[str, Any]) -> CodeRef:
+async def uploaded(services: Services, call: Call, code: Mapping[str, Any]) -> Blob:
     """Check and store the zip of a request."""
-    return await services.blobs.put(call.namespace, await checked(code))
+    data, unzipped = await checked(code)
+    ref = await services.blobs.put(call.namespace, data)
+    return Blob(sha256=ref.sha256, size=ref.size, unzipped=unzipped)
 
 
 async def update_function_code(services: Services, call: Call) -> Reply:
@@ -73,14 +75,15 @@ async def update_function_code(services: Services, call: Call) -> Reply:
         if config is not None:
             check_signature(config, function.aws_name)
     if given.get("DryRun"):
-        data = await checked(given)
+        data, _ = await checked(given)
         return Reply(document=_would_be(function_configuration(function, place), given, data))
-    ref = await uploaded(services, call, given)
+    blob = await uploaded(services, call, given)
+    check_size(reference(blob), function.status.layers)
 
     def decide(current: Function) -> Json:
         check_revision(current, given.get("RevisionId"))
         check_changeable(current, target.function_arn)
-        return {"spec": _changes(current, given, ref)}
+        return {"spec": _changes(current, given, blob)}
 
     function = await services.objects.change(
         function, decide, gone=errors.function_not_found(target.arn), configuration=True
@@ -91,10 +94,9 @@ async def update_function_code(services: Services, call: Call) -> Reply:
     return Reply(document=function_configuration(function, place) | IN_PROGRESS)
 
 
-def _changes(function: Function, given: Mapping[str, Any], ref: CodeRef) -> Json:
+def _changes(function: Function, given: Mapping[str, Any], blob: Blob) -> Json:
     old = function.spec.code.to_json() if function.spec.code is not None else None
-    blob = {"blob": {"sha256": ref.sha256, "size": ref.size}}
-    changes: Json = {"code": merge_members(old, blob)}
+    changes: Json = {"code": merge_members(old, {"blob": blob.to_json()})}
     if "Architectures" in given:
         changes["architectures"] = given["Architectures"]
     return changes

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from klambda_core import errors
+from klambda_core.code import CodeRef, resolved_code
 from klambda_core.crd import Function
 from klambda_core.crd.base import Json
 from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
+from klambda_gateway.api.function_layers import check_size, remembered, resolved
 from klambda_gateway.api.lookup import (
     check_changeable,
     check_pod,
@@ -32,16 +34,21 @@ async def update_function_configuration(services: Services, call: Call) -> Reply
     given, target = call.input, call.target()
     function = await function_of(services, call, target)
     await check_pod(services, call, function)
-    checks.configuration(given, runtimes=services.runtimes, region=call.region)
+    checks.configuration(given, runtimes=services.runtimes)
+    layers = await resolved(services, call, given, function)
 
     def decide(current: Function) -> Json:
         check_revision(current, given.get("RevisionId"))
         check_changeable(current, target.function_arn)
+        if layers:
+            code = resolved_code(current)
+            check_size(code if isinstance(code, CodeRef) else None, layers)
         return {"spec": changes(current.spec.to_json(), given)}
 
     function = await services.objects.change(
         function, decide, gone=errors.function_not_found(target.arn), configuration=True
     )
+    function = await remembered(services, function, layers)
     return Reply(document=function_configuration(function, place_of(call)) | IN_PROGRESS)
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from klambda_core import errors
-from klambda_core.code import CodeRef, resolved_code
-from klambda_core.crd import Function, Version
+from klambda_core.code import CodeRef, reference, resolved_code
+from klambda_core.crd import Blob, Function, Version
 from klambda_core.crd.base import Json
 from klambda_core.names import LATEST, object_name
 from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.code import uploaded
+from klambda_gateway.api.function_layers import check_size, remembered, resolved
 from klambda_gateway.api.lookup import Found, find, function_of, place_of
 from klambda_gateway.api.naming import Target
 from klambda_gateway.api.objects import NameBusy
@@ -32,20 +33,23 @@ async def create_function(services: Services, call: Call) -> Reply:
     if ":" not in given["FunctionName"] or target.qualifier is not None:
         checks.function_name(given["FunctionName"])
     checks.function_name(target.name)
-    checks.configuration(given, runtimes=services.runtimes, region=call.region)
+    checks.configuration(given, runtimes=services.runtimes)
     checks.package(given)
     if await services.objects.function(call.namespace, target.name) is not None:
         raise errors.function_exists(target.name)
     if "CodeSigningConfigArn" in given:
         config = await check_exists(services, call, given["CodeSigningConfigArn"])
         check_signature(config, target.name)
-    ref = await uploaded(services, call, given["Code"])
+    layers = await resolved(services, call, given)
+    blob = await uploaded(services, call, given["Code"])
+    check_size(reference(blob), layers)
     try:
         function = await services.objects.create(
-            Function, call.namespace, _manifest(target.name, given, ref)
+            Function, call.namespace, _manifest(target.name, given, blob)
         )
     except NameBusy:
         raise errors.function_exists(target.name) from None
+    function = await remembered(services, function, layers)
     place = place_of(call)
     if given.get("Publish"):
         version = await publish(services, function)
@@ -53,9 +57,9 @@ async def create_function(services: Services, call: Call) -> Reply:
     return Reply(status=201, document=function_configuration(function, place))
 
 
-def _manifest(name: str, given: dict[str, Any], ref: CodeRef) -> Json:
+def _manifest(name: str, given: dict[str, Any], blob: Blob) -> Json:
     spec = without_nulls(spec_members(given))
-    spec["code"] = {"blob": {"sha256": ref.sha256, "size": ref.size}}
+    spec["code"] = {"blob": blob.to_json()}
     stored_as = object_name(name)
     if stored_as != name:
         spec["functionName"] = name

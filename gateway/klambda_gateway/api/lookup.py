@@ -14,6 +14,7 @@ from klambda_core.arn import function_arn
 from klambda_core.code import NO_CODE, Unresolved, resolved_code
 from klambda_core.crd import Alias, Function, Version
 from klambda_core.crd.base import KubeObject
+from klambda_core.layers import resolved_layers
 from klambda_core.names import LATEST
 from klambda_core.state import function_state, revision_id
 from klambda_gateway.api.call import Call, Services
@@ -103,6 +104,9 @@ def check_changeable(function: Function, arn: str) -> None:
     code = resolved_code(function)
     if isinstance(code, Unresolved) and (code.reason == NO_CODE or code.final):
         return  # It waits for just such a change.
+    layers = resolved_layers(function)
+    if isinstance(layers, Unresolved) and layers.final:
+        return
     lifecycle = function_state(function)
     if lifecycle.state == "Pending":
         raise errors.wrong_state("Pending")

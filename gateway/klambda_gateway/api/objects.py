@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from klambda_core import labels, names
 from klambda_core.clock import lambda_timestamp
-from klambda_core.crd import Alias, Function, Version
+from klambda_core.crd import Alias, Function, LayerVersion, Version
 from klambda_core.crd.base import Json, KubeObject
 from klambda_core.errors import LambdaError
 from klambda_core.kinds import Kind
@@ -31,12 +31,12 @@ from klambda_gateway.invoke.model import Observer
 from klambda_kube.api import Api
 from klambda_kube.errors import (
     AlreadyExists,
-    ApiError,
     Conflict,
     KubeError,
     NotFound,
     Unreachable,
 )
+from klambda_kube.selecting import list_by_field
 
 ATTEMPTS = 5
 """How often a write is judged anew when somebody else was faster (design: resources)."""
@@ -134,6 +134,16 @@ class Objects:
         """All such objects of an account."""
         return await self._list(model, namespace)
 
+    async def layer_versions(self, namespace: str, layer: str | None = None) -> list[LayerVersion]:
+        """The versions of an account's layers (of one), tombstones too; the oldest object first."""
+        if layer is None:
+            found = await self._list(LayerVersion, namespace)
+        else:
+            kind = LayerVersion.DEFINITION.kind
+            bodies = await list_by_field(self._api, kind, namespace, "layerName", layer)
+            found = _readable(LayerVersion, bodies)
+        return sorted(found, key=lambda each: (each.metadata.creation_timestamp, each.name))
+
     # --- writing ----------------------------------------------------------------------------------
 
     async def create(self, model: type[T], namespace: str, manifest: Json) -> T:
@@ -227,20 +237,12 @@ class Objects:
             return None
 
     async def _children(self, model: type[Child], function: Function) -> list[Child]:
-        listed = await self._list(
-            model, function.namespace, field_selector=f"spec.functionRef={function.name}"
-        )
-        return [child for child in listed if belongs(child, function)]
+        kind, reference = model.DEFINITION.kind, function.name
+        listed = await list_by_field(self._api, kind, function.namespace, "functionRef", reference)
+        return [child for child in _readable(model, listed) if belongs(child, function)]
 
-    async def _list(self, model: type[T], namespace: str, *, field_selector: str = "") -> list[T]:
-        kind = model.DEFINITION.kind
-        try:
-            answer = await self._api.list(kind, namespace, field_selector=field_selector)
-        except ApiError as error:
-            if not field_selector or error.status != HTTPStatus.BAD_REQUEST:
-                raise
-            # Kubernetes before 1.31 selects by no field of ours: filter here.
-            answer = await self._api.list(kind, namespace)
+    async def _list(self, model: type[T], namespace: str) -> list[T]:
+        answer = await self._api.list(model.DEFINITION.kind, namespace)
         return _readable(model, answer.items)
 
     async def _clear(self, kind: Kind, namespace: str, body: Json) -> bool:

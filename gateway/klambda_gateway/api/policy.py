@@ -56,10 +56,7 @@ async def add_permission(services: Services, call: Call) -> Reply:
         _check_policy_revision(current, given.get("RevisionId"))
         policy = current.spec.policy or []
         if any(each.sid == permission.sid for each in policy):
-            raise errors.conflict(
-                f"The statement id ({permission.sid}) provided already exists. Please provide a "
-                "new statement id, or remove the existing statement."
-            )
+            raise errors.statement_exists(permission.sid)
         return {"spec": {"policy": _stored([*policy, permission], target)}}
 
     await services.objects.change(holder, decide, gone=errors.function_not_found(target.arn))

@@ -7,7 +7,7 @@ without a name). Not here: whether it exists.
 
 from __future__ import annotations
 
-from klambda_core.arn import event_source_mapping_arn, layer_arn
+from klambda_core.arn import Malformed, event_source_mapping_arn, layer_arn, parse_layer
 from klambda_gateway.api.call import Call
 
 
@@ -18,13 +18,18 @@ def resource_of(call: Call) -> str:
         return call.target().arn
     if "UUID" in given:
         return event_source_mapping_arn(call.region, call.account, given["UUID"])
-    if "LayerName" in given:
-        name: str = given["LayerName"]
-        version = given.get("VersionNumber")
-        if name.startswith("arn:"):
-            return name if version is None else f"{name}:{version}"
-        return layer_arn(call.region, call.account, name, version)
-    for member in ("Resource", "ResourceArn", "CodeSigningConfigArn", "Arn"):
+    if "LayerName" in given or "Arn" in given:
+        return _layer(call, given.get("LayerName") or given["Arn"])
+    for member in ("Resource", "ResourceArn", "CodeSigningConfigArn"):
         if isinstance(given.get(member), str):
             return str(given[member])
     return "*"
+
+
+def _layer(call: Call, text: str) -> str:
+    """A layer of this account. Of others: ``*``, the operation asks that layer's own policy."""
+    target = parse_layer(text)
+    if isinstance(target, Malformed) or target.account not in (None, call.account):
+        return "*"
+    version = call.input.get("VersionNumber", target.version)
+    return layer_arn(call.region, call.account, target.name, version)

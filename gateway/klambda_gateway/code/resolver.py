@@ -1,69 +1,50 @@
-"""Code resolution: every Function's code ends up in the store, and its status says so.
+"""Resolution: all code and all layers end up in the store, and the objects' statuses say so.
 
-Place: a task of the gateway that holds the lease; it owns ``status.code`` and the condition
-CodeResolved (docs/runtime-contract.md, 7). Invariants: driven by watch events, one piece of work
-per function at a time; what fails for a reason outside the object is tried again with growing
-waits; what is wrong in the object is said once and waits for its change; a status is written only
-when it would differ. Being run twice is harmless: blobs are named by digest, statuses are applied.
-Not here: what is to be done (``sources``).
+Place: a task of the gateway that holds the lease; it owns ``status.code``, ``status.layers`` and
+the conditions CodeResolved and LayersResolved of Functions, and the status of LayerVersions
+(docs/runtime-contract.md, 7). Invariants: what is wrong in an object is said once and waits for its
+change; a status is written only when it would differ; a change of any LayerVersion makes the
+functions that wait for one look again. Being run twice is harmless: blobs are named by digest,
+statuses are applied. Not here: what is to be done (``sources``, ``layers``), when (``worklist``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
-from klambda_core.conditions import merge
-from klambda_core.crd import Function, ResolvedCode
-from klambda_core.kinds import FUNCTION
+from klambda_core.code import CodeRef, reference
+from klambda_core.conditions import Fact, find, merge
+from klambda_core.crd import Condition, Function, LayerVersion, ResolvedCode, ResolvedLayer
+from klambda_core.crd.base import KubeObject
+from klambda_core.kinds import FUNCTION, LAYER_VERSION
 from klambda_core.labels import MANAGER_GATEWAY_CODE
+from klambda_core.layers import Trouble, check_size
 from klambda_gateway.auth.gate import utc_now
-from klambda_gateway.blobs import Blobs, StoreError
-from klambda_gateway.code.sources import (
-    Lookup,
-    Outcome,
-    Package,
-    missing,
-    needed,
-    says,
-    settled,
-    stored,
-)
+from klambda_gateway.blobs import Blobs
+from klambda_gateway.code import layers, sources
+from klambda_gateway.code.shelf import Shelf
+from klambda_gateway.code.sources import Lookup, Outcome, Package, Resolvable
+from klambda_gateway.code.worklist import WAIT_S, Worklist
 from klambda_kube.api import Api
-from klambda_kube.errors import Conflict, KubeError, NotFound
-from klambda_kube.reflector import Key, Reflector
+from klambda_kube.errors import Conflict, NotFound
 from klambda_obs import logs
-
-PARALLEL = 4
-"""Functions at once: packing is memory, the store is one disk."""
-WAIT_S = 0.5
-WAIT_MAX_S = 60.0
 
 _log = logs.get("klambda.gateway.code")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Unsettled:
-    """A function that needs a look; the object itself is read when its turn comes."""
-
-    key: Key
-    version: str
-
-
 class CodeResolver:
-    """Resolves code while ``run()`` runs."""
+    """Resolves code and layers while ``run()`` runs."""
 
     def __init__(
         self,
         api: Api,
         blobs: Blobs,
+        shelf: Shelf,
         *,
         namespaces: Sequence[str] | None = None,
         observe: Callable[[Mapping[str, Any]], None] = lambda _: None,
@@ -73,128 +54,196 @@ class CodeResolver:
         """``observe`` is shown every object whose status was written; ``wait``: first pause."""
         self._api = api
         self._blobs = blobs
+        self._shelf = shelf
         self._observe = observe
         self._now = now
-        self._wait = wait
-        self._namespaces = namespaces
-        self._turns = asyncio.Semaphore(PARALLEL)
-        self._tasks: dict[Key, asyncio.Task[None]] = {}
-        self._news: dict[Key, asyncio.Event] = {}
+        self._functions = Worklist(
+            api,
+            FUNCTION,
+            needs=function_needs,
+            work=self.resolve_function,
+            namespaces=namespaces,
+            wait=wait,
+        )
+        self._layers = Worklist(
+            api,
+            LAYER_VERSION,
+            needs=layer_needs,
+            work=self.resolve_layer,
+            namespaces=namespaces,
+            wait=wait,
+            changed=self._functions.nudge,
+        )
 
     async def run(self) -> None:
-        """Follow all functions until cancelled."""
-        mirror: Reflector[_Unsettled] = Reflector(
-            self._api, FUNCTION, project, namespaces=self._namespaces, on_change=self._changed
-        )
-        try:
-            await mirror.run()
-        finally:
-            tasks = list(self._tasks.values())
-            for task in tasks:
-                task.cancel()
-            for task in tasks:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        """Follow all functions and layers until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._functions.run())
+            group.create_task(self._layers.run())
 
-    def _changed(self, _: _Unsettled | None, new: _Unsettled | None) -> None:
-        if new is None:
-            return
-        if new.key in self._tasks:
-            self._news[new.key].set()
-            return
-        self._news[new.key] = asyncio.Event()
-        self._tasks[new.key] = asyncio.create_task(self._settle(new.key))
+    # --- functions --------------------------------------------------------------------------------
 
-    async def _settle(self, key: Key) -> None:
-        """Work on one function until there is nothing left to do about it."""
-        news, wait = self._news[key], self._wait
-        while True:
-            news.clear()
-            if not await self._tried(key):
-                jitter = random.uniform(0.8, 1.2)  # noqa: S311 - spreads retries, hides nothing
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(news.wait(), wait * jitter)
-                wait = min(wait * 2, WAIT_MAX_S)
-            elif not news.is_set():
-                # No await between the question and this: no news can be missed.
-                del self._tasks[key], self._news[key]
-                return
-
-    async def _tried(self, key: Key) -> bool:
-        try:
-            async with self._turns:
-                return await self.resolve(*key)
-        except (KubeError, StoreError) as error:
-            _log.warning("code-unresolved", function=key[1], error=str(error))
-        except Exception:  # noqa: BLE001 - one odd function must not stop the others
-            _log.exception("code-resolution-failed", function=key[1])
-        return False
-
-    async def resolve(self, namespace: str, name: str) -> bool:
+    async def resolve_function(self, namespace: str, name: str) -> bool:
         """Do what one function needs now; False when it should be looked at again later."""
         try:
             function = Function.read(await self._api.get(FUNCTION, namespace, name))
         except NotFound:
             return True
-        if function.deleting or settled(function):
+        if function.deleting or _function_settled(function):
             return True
-        outcome = await self._carry_out(namespace, await asyncio.to_thread(needed, function))
-        if not says(function, outcome):
-            try:
-                await self._write(function, outcome)
-            except (Conflict, NotFound):
-                return False  # replaced meanwhile: look again
-        return not outcome.retry
+        code = await self._code(function)
+        found = await self._layers_of(function, code)
+        try:
+            await self._tell(function, code, found)
+        except (Conflict, NotFound):
+            return False  # replaced meanwhile: look again
+        waits = isinstance(found, Trouble) and found.passing
+        return not (code.retry or waits)
 
-    async def _carry_out(self, namespace: str, work: Package | Lookup | Outcome) -> Outcome:
+    async def _code(self, item: Resolvable) -> Outcome:
+        if sources.settled(item):
+            return sources.said(item)
+        work = await asyncio.to_thread(sources.needed, item)
         match work:
             case Package():
-                ref = await self._blobs.put(namespace, work.data)
-                code = ResolvedCode(sha256=ref.sha256, size=ref.size, source=work.source)
-                return stored(ref.sha256, code)
+                ref = await self._blobs.put(item.namespace, work.data)
+                code = ResolvedCode(
+                    sha256=ref.sha256, size=ref.size, unzipped=work.unzipped, source=work.source
+                )
+                return sources.stored(item, ref.sha256, code)
             case Lookup():
-                there = await self._blobs.exists(namespace, work.sha256)
-                return stored(work.sha256) if there else missing(work.sha256)
+                if await self._blobs.exists(item.namespace, work.sha256):
+                    return sources.stored(item, work.sha256)
+                return sources.missing(item, work.sha256)
             case Outcome():
                 return work
 
-    async def _write(self, function: Function, outcome: Outcome) -> None:
-        conditions = merge(
-            function.status.conditions,
-            [outcome.fact],
-            generation=function.metadata.generation,
-            now=self._now(),
-        )
-        status: dict[str, Any] = {"conditions": [each.to_json() for each in conditions]}
-        if outcome.code is not None:
-            status["code"] = outcome.code.to_json()
-        written = await self._api.apply(
+    async def _layers_of(self, function: Function, code: Outcome) -> list[ResolvedLayer] | Trouble:
+        wanted = function.spec.layers or []
+        found = await self._shelf.resolve(function.namespace, wanted, layers.known(function))
+        if isinstance(found, Trouble):
+            return found
+        return check_size(_ref(function, code), found) or found
+
+    async def _tell(
+        self, function: Function, code: Outcome, found: list[ResolvedLayer] | Trouble
+    ) -> None:
+        """Write what was found: the layers first, for the condition is about them."""
+        if not isinstance(found, Trouble) and found != (function.status.layers or []):
+            function = await self._write_layers(function, found)
+        status: dict[str, Any] = {}
+        if code.code is not None:
+            status["code"] = code.code.to_json()
+        facts = [code.fact, layers.fact(found)]
+        same = function.status.code == code.code
+        await self._write(function, function.status.conditions, facts, status, same=same)
+
+    async def _write_layers(self, function: Function, found: list[ResolvedLayer]) -> Function:
+        """A patch, not an apply: the API door writes this member too."""
+        body = await self._api.merge_patch(
             FUNCTION,
             function.namespace,
             function.name,
             {
+                "metadata": {"resourceVersion": function.metadata.resource_version},
+                "status": {"layers": [layer.to_json() for layer in found] or None},
+            },
+            field_manager=MANAGER_GATEWAY_CODE,
+            subresource="status",
+        )
+        self._observe(body)
+        return Function.read(body)
+
+    # --- layers -----------------------------------------------------------------------------------
+
+    async def resolve_layer(self, namespace: str, name: str) -> bool:
+        """Do what one layer version needs now; False when it should be looked at again later."""
+        try:
+            layer = LayerVersion.read(await self._api.get(LAYER_VERSION, namespace, name))
+        except NotFound:
+            return True
+        if layer.deleting or _layer_settled(layer):
+            return True
+        arn = self._shelf.arn(layer)
+        outcome = await self._taken(layer, arn) or await self._code(layer)
+        status: dict[str, Any] = {"arn": arn, "observedGeneration": layer.metadata.generation}
+        if outcome.code is not None:
+            status["content"] = outcome.code.to_json()
+        same = layer.status.content == outcome.code and layer.status.arn == arn
+        try:
+            await self._write(layer, layer.status.conditions, [outcome.fact], status, same=same)
+        except (Conflict, NotFound):
+            return False
+        return not outcome.retry
+
+    async def _taken(self, layer: LayerVersion, arn: str) -> Outcome | None:
+        """Of several objects with one ARN the oldest has it."""
+        winner = await self._shelf.find(layer.namespace, arn)
+        if isinstance(winner, Trouble) or winner.uid == layer.uid or layer.spec.deleted:
+            return None
+        return sources.name_taken(layer, arn, winner.name)
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    async def _write(
+        self,
+        item: KubeObject,
+        observed: Sequence[Condition],
+        facts: Sequence[Fact],
+        status: dict[str, Any],
+        *,
+        same: bool,
+    ) -> None:
+        """Apply our members of a status, when that changes anything (``same``: besides facts)."""
+        generation = item.metadata.generation
+        conditions = merge(observed, facts, generation=generation, now=self._now())
+        if same and all(find(observed, each.type) == each for each in conditions):
+            return
+        status["conditions"] = [each.to_json() for each in conditions]
+        written = await self._api.apply(
+            item.DEFINITION.kind,
+            item.namespace,
+            item.name,
+            {
                 # A precondition (a uid here would be none): never write about a namesake.
-                "metadata": {
-                    "name": function.name,
-                    "resourceVersion": function.metadata.resource_version,
-                },
+                "metadata": {"name": item.name, "resourceVersion": item.metadata.resource_version},
                 "status": status,
             },
             field_manager=MANAGER_GATEWAY_CODE,
             subresource="status",
         )
         self._observe(written)
-        _log.info("code-resolved", function=function.name, reason=outcome.fact.reason)
+        reasons = [fact.reason for fact in facts]
+        _log.info("resolved", kind=item.DEFINITION.kind.kind, object=item.name, reasons=reasons)
 
 
-def project(body: Mapping[str, Any]) -> _Unsettled | None:
-    """A function that needs a look, else None."""
+def function_needs(body: Mapping[str, Any]) -> bool:
+    """Whether there is work on a function."""
     try:
         function = Function.read(body)
     except ValidationError:
-        return None
-    if function.deleting or settled(function):
-        return None
-    return _Unsettled(
-        key=(function.namespace, function.name), version=function.metadata.resource_version or ""
-    )
+        return False
+    return not (function.deleting or _function_settled(function))
+
+
+def layer_needs(body: Mapping[str, Any]) -> bool:
+    """Whether there is work on a layer version."""
+    try:
+        layer = LayerVersion.read(body)
+    except ValidationError:
+        return False
+    return not (layer.deleting or _layer_settled(layer))
+
+
+def _function_settled(function: Function) -> bool:
+    return sources.settled(function) and layers.settled(function)
+
+
+def _layer_settled(layer: LayerVersion) -> bool:
+    return layer.status.arn is not None and sources.settled(layer)
+
+
+def _ref(function: Function, code: Outcome) -> CodeRef | None:
+    blob = function.spec.code.blob if function.spec.code is not None else None
+    stored = code.code or blob
+    return None if stored is None else reference(stored)

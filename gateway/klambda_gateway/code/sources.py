@@ -1,29 +1,36 @@
-"""What is to be said about a function's code, and what must be done to find out. Pure.
+"""What is to be said about code and layers' content, and what must be done to find out. Pure.
 
-Theory. A Function's code is an explicit source (``files``, ``zip``) or a blob in the store. An
-explicit source is made into a zip once and ``status.code`` tells which source it was made from; of
-a blob only its presence is to be checked. ``settled`` compares what the object says with what it
-would be told, so that nothing is done or written twice. Reasons and sentences are for people.
-Place: ``resolver`` asks; ``klambda_core.code`` reads what came of it.
+Theory. The code of a Function, and the content of a LayerVersion, is an explicit source (``files``,
+``zip``) or a blob in the store. An explicit source is made into a zip once and the status tells
+which source it was made from; of a blob only its presence is to be checked. ``settled`` compares
+what the object says with what it would be told, so that nothing is done or written twice. Reasons
+and sentences are for people.
+Place: ``resolver`` asks; ``klambda_core.code`` and ``layers`` read what came of it.
 """
 
 from __future__ import annotations
 
 import binascii
+import io
 from base64 import b64decode
 from dataclasses import dataclass
 
 from klambda_core.code import IMAGE_UNSUPPORTED, NO_CODE, pack_files, source_digest
 from klambda_core.conditions import Fact, find
-from klambda_core.crd import Function, ResolvedCode
+from klambda_core.crd import Function, LayerVersion, ResolvedCode, Sources
 from klambda_core.errors import LambdaError
 from klambda_gateway.code.zips import check_zip
 
-CONDITION = "CodeResolved"
+CODE = "CodeResolved"
+CONTENT = "Ready"
+NO_CONTENT = "NoContent"
 INVALID = "InvalidCode"
 MISSING = "BlobMissing"
 UNSUPPORTED = "SourceUnsupported"
+NAME_TAKEN = "NameTaken"
 STORED = "Stored"
+
+Resolvable = Function | LayerVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +44,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """A zip to be stored, and the source it was made from."""
+    """A zip to be stored, the source it was made from, and the size of its files."""
 
     data: bytes
     source: str
+    unzipped: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,76 +58,112 @@ class Lookup:
     sha256: str
 
 
-def needed(function: Function) -> Package | Lookup | Outcome:
+def needed(item: Resolvable) -> Package | Lookup | Outcome:
     """What must be done, or what is to be said without doing anything."""
-    code, source = function.spec.code, source_digest(function.spec.code)
-    if function.spec.package_type == "Image":
-        return _refused(IMAGE_UNSUPPORTED, "Container images are not supported by this release.")
-    if code is None or (source is None and code.blob is None):
-        return _refused(
-            NO_CODE, "There is no code: set spec.code, or upload it with UpdateFunctionCode."
+    if isinstance(item, Function) and item.spec.package_type == "Image":
+        return refused(
+            item, IMAGE_UNSUPPORTED, "Container images are not supported by this release."
         )
-    if source is None and code.blob is not None:
-        return Lookup(sha256=code.blob.sha256)
-    if code.files is None and code.zip is None:
-        return _refused(UNSUPPORTED, "Give code.files or code.zip, or upload the code: other "
-                        "sources are not supported by this release.")  # fmt: skip
+    sources = sources_of(item)
+    source = source_digest(sources)
+    if sources is None or (source is None and sources.blob is None):
+        return _nothing(item)
+    if source is None and sources.blob is not None:
+        return Lookup(sha256=sources.blob.sha256)
+    if sources.files is None and sources.zip is None:
+        return refused(item, UNSUPPORTED, "Give files or zip, or upload it: other sources are not "
+                       "supported by this release.")  # fmt: skip
     try:
-        data = pack_files(code.files) if code.files is not None else _decoded(code.zip or "")
+        data = pack_files(sources.files) if sources.files is not None else _decoded(sources.zip)
     except (binascii.Error, ValueError):
-        return _refused(INVALID, "code.zip is not base64: give the base64 text of a zip file.")
+        return refused(item, INVALID, "zip is not base64: give the base64 text of a zip file.")
     try:
-        check_zip(data)
+        unzipped = check_zip(io.BytesIO(data))
     except LambdaError as error:
-        return _refused(INVALID, f"The code is no usable deployment package: {error.message}")
-    return Package(data=data, source=source or "")
+        return refused(item, INVALID, f"This is no usable deployment package: {error.message}")
+    return Package(data=data, source=source or "", unzipped=unzipped)
 
 
-def stored(sha256: str, code: ResolvedCode | None = None) -> Outcome:
-    """The code is where instances can fetch it."""
-    text = f"Code {sha256[:12]} is in the store."
-    return Outcome(fact=Fact(type=CONDITION, status="True", reason=STORED, message=text), code=code)
+def stored(item: Resolvable, sha256: str, code: ResolvedCode | None = None) -> Outcome:
+    """The zip is where instances can fetch it."""
+    text = f"{_word(item)} {sha256[:12]} is in the store."
+    fact = Fact(type=_condition(item), status="True", reason=STORED, message=text)
+    return Outcome(fact=fact, code=code)
 
 
-def missing(sha256: str) -> Outcome:
+def missing(item: Resolvable, sha256: str) -> Outcome:
     """The blob that the object names is not in the store."""
-    text = f"The store has no blob {sha256[:12]}: upload the code again with UpdateFunctionCode."
-    return Outcome(
-        fact=Fact(type=CONDITION, status="False", reason=MISSING, message=text), retry=True
-    )
+    text = f"The store has no blob {sha256[:12]}: upload it again."
+    fact = Fact(type=_condition(item), status="False", reason=MISSING, message=text)
+    return Outcome(fact=fact, retry=True)
 
 
-def settled(function: Function) -> bool:
+def refused(item: Resolvable, reason: str, message: str) -> Outcome:
+    """Only a change of the object can help."""
+    fact = Fact(type=_condition(item), status="False", reason=reason, message=message)
+    return Outcome(fact=fact, retry=reason == NAME_TAKEN)
+
+
+def name_taken(layer: LayerVersion, arn: str, winner: str) -> Outcome:
+    """An older LayerVersion has the ARN."""
+    text = f"LayerVersion {winner} is older and has the ARN {arn}. Delete one of the two."
+    return refused(layer, NAME_TAKEN, text)
+
+
+def settled(item: Resolvable) -> bool:
     """Whether the status already says what there is to say."""
-    condition = find(function.status.conditions, CONDITION)
+    condition = find(item.status.conditions, _condition(item))
     if condition is None:
         return False
-    code, source = function.status.code, source_digest(function.spec.code)
+    sources, code = sources_of(item), resolved_of(item)
+    source = source_digest(sources)
     if condition.status == "True":
         if source is not None:
             return code is not None and code.source == source
-        blob = function.spec.code.blob if function.spec.code is not None else None
+        blob = sources.blob if sources is not None else None
         return blob is not None and code is None and blob.sha256[:12] in condition.message
-    current = condition.observed_generation == function.metadata.generation
-    return current and condition.reason != MISSING
+    current = condition.observed_generation == item.metadata.generation
+    return current and condition.reason not in (MISSING, NAME_TAKEN)
 
 
-def says(function: Function, outcome: Outcome) -> bool:
-    """Whether writing the outcome would change nothing."""
-    condition = find(function.status.conditions, CONDITION)
-    fact = outcome.fact
-    return (
-        condition is not None
-        and condition.observed_generation == function.metadata.generation
-        and (condition.status, condition.reason, condition.message)
-        == (fact.status, fact.reason, fact.message)
-        and function.status.code == outcome.code
+def said(item: Resolvable) -> Outcome:
+    """What a settled object says."""
+    condition = find(item.status.conditions, _condition(item))
+    if condition is None:
+        raise ValueError(f"{item.name} says nothing")
+    fact = Fact(
+        type=condition.type,
+        status=condition.status,
+        reason=condition.reason,
+        message=condition.message,
     )
+    return Outcome(fact=fact, code=resolved_of(item))
 
 
-def _refused(reason: str, message: str) -> Outcome:
-    return Outcome(fact=Fact(type=CONDITION, status="False", reason=reason, message=message))
+def sources_of(item: Resolvable) -> Sources | None:
+    """Where the zip comes from."""
+    return item.spec.code if isinstance(item, Function) else item.spec.content
 
 
-def _decoded(text: str) -> bytes:
-    return b64decode("".join(text.split()), validate=True)
+def resolved_of(item: Resolvable) -> ResolvedCode | None:
+    """What the explicit source led to."""
+    return item.status.code if isinstance(item, Function) else item.status.content
+
+
+def _nothing(item: Resolvable) -> Outcome:
+    if isinstance(item, Function):
+        text = "There is no code: set spec.code, or upload it with UpdateFunctionCode."
+        return refused(item, NO_CODE, text)
+    return refused(item, NO_CONTENT, "There is no content: publish a version that has some.")
+
+
+def _condition(item: Resolvable) -> str:
+    return CODE if isinstance(item, Function) else CONTENT
+
+
+def _word(item: Resolvable) -> str:
+    return "Code" if isinstance(item, Function) else "Content"
+
+
+def _decoded(text: str | None) -> bytes:
+    return b64decode("".join((text or "").split()), validate=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from typing import BinaryIO
 
 from klambda_core import errors, limits
 
@@ -18,27 +19,27 @@ _ENCRYPTED = 0x1
 _PIECE = 256 * limits.KIB
 
 
-def check_upload(data: bytes) -> None:
-    """Raise the LambdaError that a direct upload deserves, or return."""
+def check_upload(data: bytes) -> int:
+    """Size of the files of a direct upload. Raises the LambdaError that it deserves."""
     if not data:
         raise errors.empty_zip()
     if len(data) > limits.ZIP_DIRECT_MAX:
         raise errors.zipped_too_big(limits.ZIP_DIRECT_MAX)
-    check_zip(data)
+    return check_zip(io.BytesIO(data))
 
 
-def check_zip(data: bytes) -> None:
-    """Raise InvalidParameterValue unless the bytes are a readable zip within the limits."""
+def check_zip(file: BinaryIO) -> int:
+    """Size of a zip's files. Raises InvalidParameterValue unless it is a readable one."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            _check_entries(archive)
+        with zipfile.ZipFile(file) as archive:
+            return _size_of_entries(archive)
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError):
         raise errors.bad_zip() from None
     except (NotImplementedError, RuntimeError, OverflowError):
         raise errors.bad_zip() from None
 
 
-def _check_entries(archive: zipfile.ZipFile) -> None:
+def _size_of_entries(archive: zipfile.ZipFile) -> int:
     entries = archive.infolist()
     if not entries:
         raise errors.empty_zip()
@@ -53,3 +54,4 @@ def _check_entries(archive: zipfile.ZipFile) -> None:
                 total += len(piece)
                 if total >= limits.UNZIPPED_MAX:
                     raise errors.unzipped_too_big(limits.UNZIPPED_MAX)
+    return total

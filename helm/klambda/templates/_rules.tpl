@@ -1,10 +1,10 @@
 {{/* Who may do what in the namespaces of functions (docs/architecture.md). */}}
 {{- define "klambda.rules.gateway" -}}
 - apiGroups: [klambda.io]
-  resources: [functions, versions, aliases, eventsourcemappings, codesigningconfigs]
+  resources: [functions, versions, aliases, layerversions, eventsourcemappings, codesigningconfigs]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [klambda.io]
-  resources: [functions/status, versions/status]
+  resources: [functions/status, versions/status, layerversions/status]
   verbs: [patch]
 # Owner references that block deletion ask for it where that admission plugin is on.
 - apiGroups: [klambda.io]

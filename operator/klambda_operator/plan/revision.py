@@ -247,7 +247,7 @@ def _deployment_trouble(
 
 def _facts(*, target: Target | None, trouble: Blocked | None = None) -> list[Fact]:
     """All conditions of a revision, Ready first, so that each is set on first sight."""
-    steps = (reasons.LAYERS_RESOLVED, reasons.IMAGE_RESOLVED, reasons.DEPLOYMENT_APPLIED)
+    steps = (reasons.IMAGE_RESOLVED, reasons.DEPLOYMENT_APPLIED)
     facts = [
         Fact(type=reasons.READY, status="True", reason=reasons.OK)
         if trouble is None

@@ -42,6 +42,7 @@ from klambda_gateway.auth.keys import Keys, ensure_default_key
 from klambda_gateway.auth.rbac import Rbac
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.resolver import CodeResolver
+from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
 from klambda_kube import config
 from klambda_kube.api import Api
@@ -208,9 +209,10 @@ class _Gateway:
     @asynccontextmanager
     async def _services(self, api: Api, blobs: Blobs) -> AsyncIterator[Services]:
         keys, index = Keys(api, HOME), Index()
+        shelf = Shelf(api, blobs, region=REGION, account_of=Accounts().of)
         tasks = [
             asyncio.create_task(keys.run()),
-            asyncio.create_task(CodeResolver(api, blobs).run()),
+            asyncio.create_task(CodeResolver(api, blobs, shelf).run()),
         ]
         await keys.synced.wait()
         try:
@@ -227,6 +229,7 @@ class _Gateway:
                 gate=Gate(keys, region=REGION, account_of=Accounts().of),
                 authorizer=Rbac(api, name_of=lambda _, name: object_name(name)),
                 links=CodeLinks(KEY, time.time),
+                shelf=shelf,
                 region=REGION,
                 now=lambda: datetime.now(UTC),
                 new_id=lambda: str(uuid.uuid4()),

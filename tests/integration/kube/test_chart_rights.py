@@ -22,6 +22,10 @@ ALLOWED: list[Rights] = [
     ("gateway", "watch", "klambda.io/functions", "", ""),
     ("gateway", "patch", "klambda.io/functions/status", "default", "f"),
     ("gateway", "patch", "klambda.io/versions/status", "default", "f-v1"),
+    ("gateway", "create", "klambda.io/layerversions", "default", ""),
+    ("gateway", "list", "klambda.io/layerversions", "", ""),
+    ("gateway", "delete", "klambda.io/layerversions", "default", "l-1"),
+    ("gateway", "patch", "klambda.io/layerversions/status", "default", "l-1"),
     ("gateway", "patch", "apps/deployments/scale", "default", "d"),
     ("gateway", "watch", "/pods", "", ""),
     ("gateway", "delete", "/pods", "default", "p"),
@@ -45,6 +49,7 @@ ALLOWED: list[Rights] = [
 ]
 
 DENIED: list[Rights] = [
+    ("operator", "get", "klambda.io/layerversions", "default", "l-1"),
     ("gateway", "get", "/secrets", "default", "s"),
     ("gateway", "patch", "/secrets", "klambda", "s"),
     ("gateway", "delete", "/secrets", "klambda", "s"),

@@ -12,6 +12,7 @@ from klambda_core.kinds import (
     DEPLOYMENT,
     EVENT_SOURCE_MAPPING,
     FUNCTION,
+    LAYER_VERSION,
     POD,
     VERSION,
 )
@@ -112,6 +113,7 @@ def test_every_model_has_its_definition() -> None:
         FUNCTION,
         VERSION,
         ALIAS,
+        LAYER_VERSION,
         EVENT_SOURCE_MAPPING,
         CODE_SIGNING_CONFIG,
     ]

@@ -16,7 +16,7 @@ import itertools
 import json
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -38,12 +38,15 @@ from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.keys import AccessKey
 from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import Blobs
+from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
 from klambda_kube.api import Api, ListResult
 from klambda_kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
+OTHER = "210987654321"
+"""The account of every namespace but `default`."""
 KEY_ID = "AKIAABCDEFGHIJKLMNOP"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/lambda-role"
@@ -97,7 +100,7 @@ class FakeKube:
         items = [
             copy.deepcopy(obj)
             for (plural, where, _name), obj in sorted(self.objects.items())
-            if plural == kind.plural and where == namespace
+            if plural == kind.plural and namespace in (None, where)
         ]
         if field_selector:
             path, _equals, wanted = field_selector.partition("=")
@@ -188,6 +191,12 @@ class FakeBlobs:
     async def get(self, namespace: str, sha256: str) -> bytes:
         return self.blobs[namespace, sha256]
 
+    async def get_stream(self, namespace: str, sha256: str) -> AsyncIterator[bytes]:
+        yield self.blobs[namespace, sha256]
+
+    async def put_stream(self, namespace: str, chunks: AsyncIterator[bytes]) -> CodeRef:
+        return await self.put(namespace, b"".join([chunk async for chunk in chunks]))
+
     async def size(self, namespace: str, sha256: str) -> int | None:
         data = self.blobs.get((namespace, sha256))
         return None if data is None else len(data)
@@ -269,6 +278,12 @@ class World:
             new_id=lambda: str(uuid.uuid4()),
             now=lambda: datetime.now(UTC),
         )
+        self.shelf = Shelf(
+            cast("Api", self.kube),
+            cast("Blobs", self.blobs),
+            region=REGION,
+            account_of=lambda namespace: ACCOUNT if namespace == "default" else OTHER,
+        )
         self.services = Services(
             objects=objects,
             blobs=cast("Blobs", self.blobs),
@@ -276,6 +291,7 @@ class World:
             gate=Gate(OneKey(), region=REGION, account_of=lambda _: ACCOUNT),
             authorizer=self.rights,
             links=CodeLinks("k" * 64, lambda: 1_000_000.0),
+            shelf=self.shelf,
             region=REGION,
             now=lambda: datetime.now(UTC),
             new_id=lambda: str(uuid.uuid4()),

@@ -415,9 +415,9 @@ def test_other_services_are_refused(world: World) -> None:
 
 
 def test_operations_that_are_not_there_say_so(world: World, client: Any) -> None:
-    status, code, text = refusal(world, client.list_layers)
+    status, code, text = refusal(world, client.list_capacity_providers)
     assert (status, code) == (400, "InvalidParameterValueException")
-    assert text == "The operation ListLayers is not supported by this installation."
+    assert text == "The operation ListCapacityProviders is not supported by this installation."
 
 
 def test_unsigned_requests(world: World) -> None:

@@ -14,7 +14,7 @@ from klambda_core.code import source_digest
 from klambda_core.crd import Function
 from klambda_core.errors import LambdaError
 from klambda_gateway.code import zips
-from klambda_gateway.code.sources import Lookup, Outcome, Package, needed, says, settled, stored
+from klambda_gateway.code.sources import Lookup, Outcome, Package, needed, said, settled, stored
 from tests.unit.gateway_api.fakes import make_zip
 
 SHA = "a" * 64
@@ -71,7 +71,7 @@ FILES = {"files": {"a.py": "x"}}
 BLOB = {"blob": {"sha256": SHA, "size": 1}}
 DIGEST = source_digest(function(FILES).spec.code)
 CODE = {"sha256": SHA, "size": 1, "source": DIGEST}
-TRUE = condition("True", "Stored", stored(SHA).fact.message)
+TRUE = condition("True", "Stored", stored(function({}), SHA).fact.message)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,12 @@ def test_settled(code: dict[str, Any] | None, status: dict[str, Any], expected: 
     assert settled(function(code, status)) is expected
 
 
-def test_nothing_is_written_twice() -> None:
-    assert says(function(BLOB, {"conditions": [TRUE]}), stored(SHA))
-    assert not says(function(BLOB, {"conditions": [TRUE], "code": CODE}), stored(SHA))
+def test_what_is_settled_is_said_again() -> None:
+    """The conditions of code and layers are applied together."""
+    item = function(BLOB, {"conditions": [TRUE]})
+    assert said(item) == stored(item, SHA)
+    with pytest.raises(ValueError, match="says nothing"):
+        said(function(BLOB))
 
 
 def refused(data: bytes) -> str:
