@@ -30,7 +30,7 @@ from typing import Any
 
 TOKEN = "token-of-the-tests"
 PIECE = 64 << 10
-(HELLO, CHALLENGE, PROOF, ASSIGN, INVOKE, DATA, CANCEL, DRAIN, QUERY, PEERS) = range(1, 11)
+(HELLO, CHALLENGE, PROOF, ASSIGN, INVOKE, DATA, CANCEL, DRAIN, QUERY, PEERS, CREDIT) = range(1, 12)
 (ASSIGNED, FAILED, STATE, REFUSED, ACCEPTED, HEAD, END, LOGS, PHASES) = range(16, 25)
 
 
@@ -67,6 +67,8 @@ class Outcome:
     end: dict[str, Any] | None = None
     tail: str = ""
     pieces: list[bytes] = field(default_factory=list)
+    last: dict[str, Any] = field(default_factory=dict)
+    """The header of the last piece of a stream."""
 
     @property
     def json(self) -> Any:
@@ -149,6 +151,8 @@ class Connection:
             "size": len(event),
             "validated": False,
         } | members
+        if header["mode"] == "streaming":
+            header = {"window": 1 << 30} | header
         self.send(INVOKE, header, event[:PIECE])
         for offset in range(PIECE, len(event), PIECE):
             self.send(DATA, {"attempt": attempt}, event[offset : offset + PIECE])
@@ -168,6 +172,7 @@ class Connection:
                     outcome.head, outcome.body = frame.header, frame.body
                 elif frame.type == DATA:
                     outcome.pieces.append(frame.body)
+                    outcome.last = frame.header
                 elif frame.type == END:
                     outcome.end, outcome.tail = frame.header, frame.body.decode(errors="replace")
         outcome.body += b"".join(outcome.pieces)

@@ -6,6 +6,9 @@ import http.client
 import json
 import os
 import socket
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 BASE = "/2018-06-01/runtime"
@@ -44,6 +47,35 @@ def chunked(pieces: list[str], trailers: dict[str, str] | None = None) -> bytes:
 def post(path: str, headers: str, body: bytes) -> str:
     start = f"POST {path} HTTP/1.1\r\nHost: {API}\r\nConnection: close\r\n{headers}\r\n"
     return raw(start.encode() + body)
+
+
+def pour(here: str, event: dict[str, Any]) -> Any:
+    """Stream zeroes, piece by piece; then end, break off, exit or wait. Says how much went out."""
+    host, port = API.split(":")
+    sent = 0
+    with socket.create_connection((host, int(port))) as stream:
+        start = f"POST {here}/response HTTP/1.1\r\nHost: {API}\r\nTransfer-Encoding: chunked\r\n"
+        mode = "Lambda-Runtime-Function-Response-Mode: streaming\r\nConnection: close\r\n\r\n"
+        stream.sendall((start + mode).encode())
+        piece = bytes(event.get("piece", 65536))
+        while sent < event["bytes"]:
+            try:
+                stream.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            except OSError as error:
+                return [sent, type(error).__name__]
+            sent += len(piece)
+            if "progress" in event:
+                Path(event["progress"]).write_text(str(sent))
+        match event.get("then", "end"):
+            case "break":
+                return [sent, "broken off"]
+            case "exit":
+                sys.exit(7)
+            case "sleep":
+                time.sleep(60)
+        stream.sendall(b"0\r\n\r\n")
+        answer = b"".join(iter(lambda: stream.recv(65536), b""))
+    return [sent, answer.split(b"\r\n")[0].decode()]
 
 
 def odd_calls(request: str) -> list[Any]:
@@ -96,6 +128,8 @@ def main() -> None:  # noqa: C901
             text = "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n"
             body = chunked(event["pieces"], event.get("trailers"))
             notes = post(f"{here}/response", mode + text, body).split("\r\n")[0]
+        elif do == "pour":
+            notes = pour(here, event)
         elif do == "bytes":
             kind = {"Content-Type": "application/octet-stream"}
             call("POST", f"{here}/response", bytes(range(256)), kind)

@@ -114,7 +114,13 @@ async def test_an_error_at_the_end_of_a_stream(launch: Launch, mode: str) -> Non
     assert outcome.end["errorType"] == "Function.Late"
     if mode == "streaming":
         assert outcome.body == b"part"
-        assert outcome.end["errorDetails"] == details
+        assert outcome.last == {
+            "attempt": outcome.attempt,
+            "last": True,
+            "functionError": "Unhandled",
+            "errorType": "Function.Late",
+            "errorDetails": details,
+        }
     else:
         assert outcome.body == details.encode()
         assert outcome.head is not None

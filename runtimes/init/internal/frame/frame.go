@@ -37,6 +37,7 @@ const (
 	Drain     Type = 8
 	Query     Type = 9
 	Peers     Type = 10
+	Credit    Type = 11
 	Assigned  Type = 16
 	Failed    Type = 17
 	State     Type = 18

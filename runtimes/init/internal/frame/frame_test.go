@@ -78,6 +78,11 @@ func TestRequiredMembers(t *testing.T) {
 		{`{"attempt":"a","requestId":"r","mode":"odd","size":0}`, &InvokeHeader{}, false},
 		{`{"attempt":"a","mode":"buffered"}`, &InvokeHeader{}, false},
 		{`{"attempt":"a","requestId":"r","mode":"buffered","size":-1}`, &InvokeHeader{}, false},
+		{`{"attempt":"a","requestId":"r","mode":"streaming","size":0,"window":1}`, &InvokeHeader{}, true},
+		{`{"attempt":"a","requestId":"r","mode":"streaming","size":0}`, &InvokeHeader{}, false},
+		{`{"attempt":"a","bytes":1}`, &CreditHeader{}, true},
+		{`{"attempt":"a","bytes":0}`, &CreditHeader{}, false},
+		{`{"bytes":1}`, &CreditHeader{}, false},
 		{`{"attempt":"a"}`, &DataHeader{}, true},
 		{``, &DataHeader{}, false},
 		{`{}`, &CancelHeader{}, false},
@@ -122,7 +127,7 @@ func FuzzReader(f *testing.F) {
 				t.Fatal("more than there was")
 			}
 			for _, into := range []Message{
-				&ChallengeHeader{}, &AssignHeader{}, &InvokeHeader{}, &DataHeader{}, &DrainHeader{}, &PeersHeader{},
+				&ChallengeHeader{}, &AssignHeader{}, &InvokeHeader{}, &DataHeader{}, &CreditHeader{}, &DrainHeader{}, &PeersHeader{},
 			} {
 				_ = frame.Decode(into)
 			}

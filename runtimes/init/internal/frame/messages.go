@@ -94,6 +94,7 @@ type InvokeHeader struct {
 	CognitoIdentity json.RawMessage `json:"cognitoIdentity,omitempty"`
 	LogTail         bool            `json:"logTail"`
 	Mode            string          `json:"mode"`
+	Window          int             `json:"window,omitempty"`
 	Remaining       float64         `json:"remaining"`
 	Size            int             `json:"size"`
 	Validated       bool            `json:"validated"`
@@ -107,19 +108,37 @@ func (h *InvokeHeader) missing() string {
 		return "requestId"
 	case h.Mode != Buffered && h.Mode != Streaming:
 		return "mode"
+	case h.Mode == Streaming && h.Window <= 0:
+		return "window"
 	case h.Size < 0:
 		return "size"
 	}
 	return ""
 }
 
-// DataHeader belongs to a piece of an event or of an answer.
+// DataHeader belongs to a piece of an event or of an answer. The last piece of a stream also says how it failed, if it did.
 type DataHeader struct {
-	Attempt string `json:"attempt"`
-	Last    bool   `json:"last,omitempty"`
+	Attempt       string `json:"attempt"`
+	Last          bool   `json:"last,omitempty"`
+	FunctionError string `json:"functionError,omitempty"`
+	ErrorType     string `json:"errorType,omitempty"`
+	ErrorDetails  string `json:"errorDetails,omitempty"`
 }
 
 func (h *DataHeader) missing() string { return required("attempt", h.Attempt) }
+
+// CreditHeader lets a streamed answer send so many bytes more.
+type CreditHeader struct {
+	Attempt string `json:"attempt"`
+	Bytes   int    `json:"bytes"`
+}
+
+func (h *CreditHeader) missing() string {
+	if h.Bytes <= 0 {
+		return "bytes"
+	}
+	return required("attempt", h.Attempt)
+}
 
 // CancelHeader names an attempt whose caller is gone.
 type CancelHeader struct {
@@ -217,16 +236,15 @@ type HeadHeader struct {
 
 // EndHeader closes an attempt; the instance is free for the gateway from here on.
 type EndHeader struct {
-	Attempt      string   `json:"attempt"`
-	Status       string   `json:"status"`
-	ErrorType    string   `json:"errorType,omitempty"`
-	ErrorDetails string   `json:"errorDetails,omitempty"`
-	DurationMs   float64  `json:"durationMs"`
-	BilledMs     int      `json:"billedMs"`
-	MaxMemoryMB  int      `json:"maxMemoryMb"`
-	InitMs       *float64 `json:"initMs,omitempty"`
-	BytesIn      int      `json:"bytesIn"`
-	BytesOut     int      `json:"bytesOut"`
+	Attempt     string   `json:"attempt"`
+	Status      string   `json:"status"`
+	ErrorType   string   `json:"errorType,omitempty"`
+	DurationMs  float64  `json:"durationMs"`
+	BilledMs    int      `json:"billedMs"`
+	MaxMemoryMB int      `json:"maxMemoryMb"`
+	InitMs      *float64 `json:"initMs,omitempty"`
+	BytesIn     int      `json:"bytesIn"`
+	BytesOut    int      `json:"bytesOut"`
 }
 
 // PhasesHeader tells how long each phase of the start took.

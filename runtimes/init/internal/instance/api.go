@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"slices"
 
-	"klambda.io/init/internal/frame"
-	"klambda.io/init/internal/peer"
 	"klambda.io/init/internal/runtimeapi"
 	"klambda.io/init/internal/slot"
 )
@@ -86,7 +84,7 @@ func (i *Instance) check(generation int, request string) *runtimeapi.Problem {
 	if inv == nil || inv.header.RequestID != request || generation != i.machine.Generation {
 		return &runtimeapi.Problem{Status: http.StatusBadRequest, Type: "InvalidRequestID", Message: "Invalid request ID"}
 	}
-	if i.machine.Phase != slot.Running || inv.streaming {
+	if i.machine.Phase != slot.Running || inv.answer != nil {
 		return i.transitionLocked("InvocationResponse")
 	}
 	return nil
@@ -139,65 +137,3 @@ func (i *Instance) transitionLocked(to string) *runtimeapi.Problem {
 		Message: fmt.Sprintf("State transition from %s to %s failed for runtime. Error: State transition is not allowed", from, to),
 	}
 }
-
-// Stream implements runtimeapi.Backend.
-func (i *Instance) Stream(generation int, request, contentType string) (runtimeapi.Streamer, *runtimeapi.Problem) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if problem := i.check(generation, request); problem != nil {
-		return nil, problem
-	}
-	inv := i.invocations[i.machine.Current]
-	if inv.header.Mode != frame.Streaming {
-		return nil, nil
-	}
-	inv.streaming = true
-	if c := inv.visible(); c != nil {
-		c.Send(frame.Head, frame.HeadHeader{
-			Attempt: inv.attempt.ID, Mode: frame.Streaming, ContentType: contentType,
-		}, nil)
-	}
-	return &streamer{instance: i, inv: inv, generation: generation}, nil
-}
-
-// streamer passes a streamed answer to the gateway as it comes.
-type streamer struct {
-	instance   *Instance
-	inv        *invocation
-	generation int
-}
-
-func (s *streamer) Write(piece []byte) error {
-	i := s.instance
-	i.mu.Lock()
-	if i.machine.Current != s.inv.attempt {
-		i.mu.Unlock()
-		return peer.ErrClosed
-	}
-	c := s.inv.visible()
-	s.inv.bytesOut += len(piece)
-	if c != nil {
-		c.Send(frame.Data, frame.DataHeader{Attempt: s.inv.attempt.ID}, append([]byte(nil), piece...))
-	}
-	i.mu.Unlock()
-	if c != nil && c.Wait() != nil {
-		return nil // the reader is gone: the function runs on, its output is discarded
-	}
-	return nil
-}
-
-func (s *streamer) Close(errorType, errorBody string) *runtimeapi.Problem {
-	i := s.instance
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	answer := runtimeapi.Answer{Failed: errorType != "", ErrorType: errorType, Body: []byte(errorBody)}
-	if i.machine.Current != s.inv.attempt || i.machine.Phase != slot.Running {
-		return i.transitionLocked("ResponseSent")
-	}
-	i.posted = answer
-	i.step(slot.Event{Kind: slot.Response, Generation: s.generation, Attempt: s.inv.attempt})
-	return nil
-}
-
-// Abort ends a stream that the runtime has broken off; what is out is out.
-func (s *streamer) Abort() { s.Close("Runtime.TruncatedResponse", "") }

@@ -57,6 +57,8 @@ func (i *Instance) Received(c *peer.Conn, f frame.Frame) error {
 			return err
 		}
 		i.handle(slot.Event{Kind: slot.Cancel, Attempt: slot.Attempt{Peer: c.ID, ID: h.Attempt}})
+	case frame.Credit:
+		return i.receiveCredit(c, f)
 	case frame.Drain:
 		return i.receiveDrain(c, f)
 	case frame.Query:

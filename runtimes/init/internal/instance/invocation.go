@@ -26,6 +26,8 @@ const (
 	timeout = "timeout"
 )
 
+const unhandled = "Unhandled" // the only X-Amz-Function-Error of current runtimes (reference §b.1)
+
 // invocation is one attempt, from its first frame to its end.
 type invocation struct {
 	attempt slot.Attempt
@@ -41,12 +43,11 @@ type invocation struct {
 
 	patience, deadline *time.Timer
 
-	muted     bool // nobody waits for the answer
-	streaming bool // a head of a stream is out
+	muted     bool    // nobody waits for the answer
+	answer    *stream // of a streamed answer, once its head is out
 	status    string
 	errorType string
-	details   string // of an error in the middle of a stream
-	reported  bool   // status and error type belong into the REPORT line
+	reported  bool // status and error type belong into the REPORT line
 	bytesOut  int
 }
 
@@ -83,28 +84,25 @@ func (i *Instance) begin(attempt slot.Attempt) {
 	i.watchMemory()
 }
 
-// answer sends a complete answer, or ends a stream that has begun.
-func (i *Instance) answer(inv *invocation, body []byte, contentType, errorType string, isError bool) {
+// respond sends a complete answer, or ends a stream that has begun.
+func (i *Instance) respond(inv *invocation, body []byte, contentType, errorType string, isError bool) {
+	if inv.answer != nil {
+		inv.answer.seal(errorType, body, isError)
+		return
+	}
+	inv.bytesOut = len(body)
 	c := inv.visible()
-	switch {
-	case inv.streaming:
-		inv.details = string(body[:min(len(body), frame.Piece)])
-		if c != nil {
-			c.Send(frame.Data, frame.DataHeader{Attempt: inv.attempt.ID, Last: true}, nil)
-		}
-	case c != nil:
-		size := len(body)
-		head := frame.HeadHeader{
-			Attempt: inv.attempt.ID, Mode: frame.Buffered, Size: &size, ContentType: contentType,
-		}
-		if isError {
-			head.FunctionError, head.ErrorType = "Unhandled", errorType
-		}
-		c.SendBulk(frame.Head, head, inv.attempt.ID, body)
+	if c == nil {
+		return
 	}
-	if !inv.streaming {
-		inv.bytesOut = len(body)
+	size := len(body)
+	head := frame.HeadHeader{
+		Attempt: inv.attempt.ID, Mode: frame.Buffered, Size: &size, ContentType: contentType,
 	}
+	if isError {
+		head.FunctionError, head.ErrorType = unhandled, errorType
+	}
+	c.SendBulk(frame.Head, head, inv.attempt.ID, body)
 }
 
 // fail answers with an error of the platform's own.
@@ -114,7 +112,7 @@ func (i *Instance) fail(inv *invocation, status, errorType, message string) {
 		Message string `json:"errorMessage"`
 	}{errorType, fmt.Sprintf("RequestId: %s Error: %s", inv.header.RequestID, message)})
 	inv.status, inv.errorType, inv.reported = status, errorType, true
-	i.answer(inv, body, "application/json", errorType, true)
+	i.respond(inv, body, "application/json", errorType, true)
 }
 
 // finish reports an attempt and frees the slot.
@@ -132,7 +130,7 @@ func (i *Instance) finish(attempt slot.Attempt) {
 		tail = nil
 	}
 	end := frame.EndHeader{
-		Attempt: attempt.ID, Status: inv.status, ErrorType: inv.errorType, ErrorDetails: inv.details,
+		Attempt: attempt.ID, Status: inv.status, ErrorType: inv.errorType,
 		DurationMs: milliseconds(report.Duration), BilledMs: report.BilledMs, MaxMemoryMB: report.UsedMB,
 		BytesIn: inv.header.Size, BytesOut: inv.bytesOut,
 	}

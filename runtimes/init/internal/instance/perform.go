@@ -90,6 +90,7 @@ func (i *Instance) run(a slot.Action, inv *invocation) {
 		i.noteTimeout(inv)
 	case slot.Mute:
 		inv.muted = true
+		inv.answer.wake()
 	case slot.Reset:
 		go i.reset(i.launch)
 	case slot.Finish:
@@ -116,7 +117,7 @@ func (i *Instance) answerPosted(inv *invocation) {
 			inv.errorType = typeOf(posted.Body)
 		}
 	}
-	i.answer(inv, posted.Body, posted.ContentType, inv.errorType, posted.Failed)
+	i.respond(inv, posted.Body, posted.ContentType, inv.errorType, posted.Failed)
 }
 
 func (i *Instance) answerExit(inv *invocation) {

@@ -17,8 +17,8 @@ import (
 const (
 	// queueLimit is where a gateway that does not read is given up; two full answers fit.
 	queueLimit = 16 << 20
-	// streamWindow is how much of a streamed answer may wait here.
-	streamWindow = 256 << 10
+	// batchLimit is what is written at once.
+	batchLimit = 256 << 10
 	// writeLimit is the silence after which a gateway is given up (docs/runtime-contract.md, keep-alive).
 	writeLimit = 20 * time.Second
 	// lazyDelay is how long a frame may wait for one that it can travel with.
@@ -37,7 +37,7 @@ type Conn struct {
 
 	mu     sync.Mutex
 	wake   sync.Cond // the writer: something to do
-	room   sync.Cond // streams: the queue is short again
+	room   sync.Cond // Flush: something has gone out
 	queue  net.Buffers
 	queued int
 	lazy   bool // what is queued may wait
@@ -67,19 +67,6 @@ func (c *Conn) SendBulk(kind frame.Type, header any, attempt string, body []byte
 		c.Send(frame.Data, frame.DataHeader{Attempt: attempt}, body[:piece])
 		body = body[piece:]
 	}
-}
-
-// Wait blocks until a stream may send more.
-func (c *Conn) Wait() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.queued > streamWindow && !c.closed {
-		c.room.Wait()
-	}
-	if c.closed {
-		return ErrClosed
-	}
-	return nil
 }
 
 // Close ends the connection; the reader notices and tells the handler.
@@ -183,11 +170,11 @@ func (c *Conn) write() {
 	}
 }
 
-// flush writes a batch piece by piece of limited size, so that a stream sees room as soon as there is some.
+// flush writes a batch piece by piece of limited size, each with its own time limit.
 func (c *Conn) flush(batch net.Buffers) error {
 	for len(batch) > 0 {
 		count, size := 0, 0
-		for count < len(batch) && (count == 0 || size+len(batch[count]) <= streamWindow) {
+		for count < len(batch) && (count == 0 || size+len(batch[count]) <= batchLimit) {
 			size += len(batch[count])
 			count++
 		}

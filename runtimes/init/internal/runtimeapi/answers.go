@@ -1,7 +1,6 @@
 package runtimeapi
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 const MaxResponse = 6<<20 + 100
 
 const (
-	pieceSize        = 64 << 10
 	freeFrom         = 1 << 20
 	errorTypeHeader  = "Lambda-Runtime-Function-Error-Type"
 	errorBodyTrailer = "Lambda-Runtime-Function-Error-Body"
@@ -62,7 +60,7 @@ func (s *Server) collect(w http.ResponseWriter, r *http.Request, isError bool) {
 	case errors.Is(err, errTooLarge):
 		message := fmt.Sprintf("Response payload size (%d bytes) exceeded maximum allowed payload size (%d bytes).",
 			size, MaxResponse)
-		if problem := s.backend.Answer(generation, request, failed("Function.ResponseSizeTooLarge", message)); problem != nil {
+		if problem := s.backend.Answer(generation, request, failed(tooLarge, message)); problem != nil {
 			refuse(w, problem)
 			return
 		}
@@ -98,44 +96,6 @@ func (s *Server) initError(w http.ResponseWriter, r *http.Request) {
 		Body: body, ContentType: r.Header.Get("Content-Type"), Failed: true, ErrorType: r.Header.Get(errorTypeHeader),
 	}
 	if problem := s.backend.InitError(generationOf(r), answer); problem != nil {
-		refuse(w, problem)
-		return
-	}
-	accept(w)
-}
-
-// stream passes a response on as it comes.
-func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
-	generation, request := generationOf(r), r.PathValue("id")
-	streamer, problem := s.backend.Stream(generation, request, r.Header.Get("Content-Type"))
-	if problem != nil {
-		refuse(w, problem)
-		return
-	}
-	if streamer == nil {
-		s.collect(w, r, false)
-		return
-	}
-	buffer := make([]byte, pieceSize)
-	for {
-		n, err := r.Body.Read(buffer)
-		if n > 0 {
-			if failure := streamer.Write(buffer[:n]); failure != nil {
-				streamer.Abort()
-				return
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			streamer.Abort()
-			refuse(w, &Problem{http.StatusBadRequest, "TruncatedHTTPRequest", "HTTP request detected as truncated"})
-			return
-		}
-	}
-	errorType := r.Trailer.Get(errorTypeHeader)
-	if problem := streamer.Close(errorType, decodeBody(r.Trailer.Get(errorBodyTrailer))); problem != nil {
 		refuse(w, problem)
 		return
 	}
@@ -219,12 +179,4 @@ func failed(errorType, message string) Answer {
 
 func failedBy(errorType, encoded string) Answer {
 	return Answer{Body: []byte(decodeBody(encoded)), ContentType: contentJSON[0], Failed: true, ErrorType: errorType}
-}
-
-// decodeBody reads the trailer's base64; what is not base64 is taken as it is.
-func decodeBody(encoded string) string {
-	if text, err := base64.StdEncoding.DecodeString(encoded); err == nil {
-		return string(text)
-	}
-	return encoded
 }

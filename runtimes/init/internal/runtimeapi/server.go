@@ -48,8 +48,8 @@ type Streamer interface {
 	Write(piece []byte) error
 	// Close ends the stream; with the error of the trailers, if any.
 	Close(errorType, errorBody string) *Problem
-	// Abort ends it when the runtime broke off.
-	Abort()
+	// Abort ends it when the runtime broke off: with this error, unless its own end says more.
+	Abort(errorType, errorBody string)
 }
 
 // Backend decides; its methods are called from many goroutines.
