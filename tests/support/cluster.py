@@ -15,6 +15,7 @@ import subprocess
 import time
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,20 @@ def wait_until(what: str, probe: Callable[[], Any], *, timeout: float = 60) -> A
             return seen
         time.sleep(POLL)
     raise AssertionError(f"not within {timeout:.0f} s: {what} (last seen: {seen!r})")
+
+
+@dataclass(slots=True)
+class Streamed:
+    """A whole response stream."""
+
+    pieces: list[tuple[float, bytes]] = field(default_factory=list)
+    """When they came (monotonic seconds), and what."""
+    complete: dict[str, str] = field(default_factory=dict)
+    ended: float = 0.0
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(piece for _, piece in self.pieces)
 
 
 class Cluster:
@@ -199,6 +214,19 @@ class Cluster:
         if "LogResult" in answer:
             answer["Log"] = base64.b64decode(answer["LogResult"]).decode()
         return answer
+
+    def invoke_stream(self, name: str, payload: bytes = b"{}", **settings: Any) -> Streamed:
+        """Invoke with a response stream; note when each piece came."""
+        answer = self.aws.invoke_with_response_stream(
+            FunctionName=name, Payload=payload, **settings
+        )
+        streamed = Streamed()
+        for event in answer["EventStream"]:
+            if "PayloadChunk" in event:
+                streamed.pieces.append((time.monotonic(), event["PayloadChunk"]["Payload"]))
+            else:
+                streamed.complete, streamed.ended = event["InvokeComplete"], time.monotonic()
+        return streamed
 
     # -- the processes ---------------------------------------------------------------------------
 

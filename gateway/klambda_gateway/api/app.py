@@ -16,10 +16,11 @@ from urllib.parse import parse_qsl
 from fastapi import FastAPI, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from klambda_core import errors, limits
 from klambda_core.errors import LambdaError
-from klambda_gateway.api.call import Services
+from klambda_gateway.api.call import Services, Streamed
 from klambda_gateway.api.dispatch import Dispatcher, RawAnswer, RawRequest
 from klambda_gateway.api.links import PREFIX
 from klambda_gateway.auth.sigv4 import Signable
@@ -28,6 +29,8 @@ from klambda_gateway.blobs import BlobMissing, StoreError
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 DISCARDED_MAX = 4 * limits.CREATE_REQUEST_MAX
 """A longer body is cut off."""
+INVOKING = (b"/invocations", b"/response-streaming-invocations")
+"""Ends of the paths on which waiting ends when the client hangs up."""
 
 
 def build_app(services: Services) -> FastAPI:
@@ -58,7 +61,7 @@ async def _serve(dispatcher: Dispatcher, request: Request) -> Response:
         return _response(dispatcher.refuse(error))
     except ClientDisconnect:
         return Response(status_code=499)
-    if raw.signable.path.rstrip(b"/").endswith(b"/invocations"):
+    if raw.signable.path.rstrip(b"/").endswith(INVOKING):
         return await _unless_gone(dispatcher, raw, request)
     return _response(await dispatcher.answer(raw))
 
@@ -122,7 +125,23 @@ def _too_big(request: Request) -> LambdaError:
     return errors.request_too_big(limits.CREATE_REQUEST_MAX, operation)
 
 
+class _Stream(StreamingResponse):
+    """A response that lets go of its source, however it ends."""
+
+    def __init__(self, answer: RawAnswer, source: Streamed) -> None:
+        super().__init__(source, status_code=answer.status, headers=dict(answer.headers))
+        self._source = source
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._source.close()
+
+
 def _response(answer: RawAnswer) -> Response:
+    if answer.stream is not None:
+        return _Stream(answer, answer.stream)
     return Response(content=answer.body, status_code=answer.status, headers=dict(answer.headers))
 
 

@@ -7,7 +7,7 @@ read and valid by the model. Not here: HTTP (``app``).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -91,14 +91,27 @@ class Call:
         )
 
 
+class Streamed(Protocol):
+    """A body that comes piece by piece; ``close`` is called when it is over, however it went."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give the pieces."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; idempotent."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What the client gets: ``document`` as JSON, or ``body`` as it is, or nothing."""
+    """What the client gets: ``document`` as JSON, ``body`` as it is, a ``stream``, or nothing."""
 
     status: int = 200
     document: Mapping[str, Any] | None = None
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    stream: Streamed | None = None
 
 
 Handler = Callable[[Services, Call], Awaitable[Reply]]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from klambda_core import errors
 from klambda_core.errors import LambdaError
 from klambda_gateway.api import sts
-from klambda_gateway.api.call import Call, Handler, Reply, Services
+from klambda_gateway.api.call import Call, Handler, Reply, Services, Streamed
 from klambda_gateway.api.objects import NameBusy
 from klambda_gateway.api.operations import HANDLERS
 from klambda_gateway.api.reading import Parts, query_members, read
@@ -60,6 +60,8 @@ class RawAnswer:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    stream: Streamed | None = None
+    """In the place of ``body``."""
 
 
 class Dispatcher:
@@ -156,7 +158,12 @@ def _rendered(reply: Reply, request_id: str) -> RawAnswer:
         body = json.dumps(reply.document, ensure_ascii=False, separators=(",", ":")).encode()
     if body or reply.status == 200:
         headers["Content-Type"] = JSON
-    return RawAnswer(status=reply.status, headers=headers | dict(reply.headers), body=body)
+    return RawAnswer(
+        status=reply.status,
+        headers=headers | dict(reply.headers),
+        body=body,
+        stream=reply.stream,
+    )
 
 
 def refused(error: LambdaError, request_id: str) -> RawAnswer:

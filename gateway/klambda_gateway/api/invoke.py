@@ -35,21 +35,25 @@ async def invoke(services: Services, call: Call) -> Reply:
     if kind == "DryRun":
         await services.invoker.resolve(call.namespace, target.name, target.qualifier, target.arn)
         return Reply(status=204)
-    trace = call.headers.get("x-amzn-trace-id") or new_trace(services)
-    answer = await services.invoker.invoke(
-        InvokeRequest(
-            namespace=call.namespace,
-            function_name=target.name,
-            qualifier=target.qualifier,
-            invoked_arn=target.arn,
-            payload=payload,
-            request_id=call.request_id,
-            log_tail=given.get("LogType") == "Tail",
-            client_context=client_context(given.get("ClientContext")),
-            trace_id=trace,
-        )
+    request = request_of(services, call)
+    answer = await services.invoker.invoke(request)
+    return Reply(body=answer.payload, headers=_headers(answer, request.trace_id or ""))
+
+
+def request_of(services: Services, call: Call) -> InvokeRequest:
+    """The invocation that a call asks for. Raises InvalidRequestContent."""
+    given, target = call.input, call.target()
+    return InvokeRequest(
+        namespace=call.namespace,
+        function_name=target.name,
+        qualifier=target.qualifier,
+        invoked_arn=target.arn,
+        payload=given.get("Payload", b""),
+        request_id=call.request_id,
+        log_tail=given.get("LogType") == "Tail",
+        client_context=client_context(given.get("ClientContext")),
+        trace_id=call.headers.get("x-amzn-trace-id") or new_trace(services),
     )
-    return Reply(body=answer.payload, headers=_headers(answer, trace))
 
 
 def client_context(encoded: str | None) -> str | None:

@@ -23,6 +23,7 @@ from klambda_gateway.api import (
     policy,
     provisioned,
     signing,
+    streaming,
     tags,
     urls,
     versions,
@@ -31,6 +32,7 @@ from klambda_gateway.api.call import Handler
 
 HANDLERS: Mapping[str, Handler] = {
     "Invoke": invoke.invoke,
+    "InvokeWithResponseStream": streaming.invoke_with_response_stream,
     "CreateFunction": functions.create_function,
     "GetFunction": functions.get_function,
     "GetFunctionConfiguration": functions.get_function_configuration,

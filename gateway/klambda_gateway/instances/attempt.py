@@ -7,14 +7,16 @@
 Place: ``instances.call`` feeds it what its connection brings. Invariants: every other order is a
 ProtocolError; ``answer`` is set once, when the answer's bytes are complete (with a log tail: at
 ``end``); after ``accepted`` the request never goes elsewhere.
-Not here: losing the connection (``instances.call``), choosing the instance (``instances.pool``).
+Not here: losing the connection (``instances.call``), choosing the instance (``instances.pool``),
+answers that are passed on as they come (``instances.streamed``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from klambda_gateway.instances.frames import Frame, FrameType, ProtocolError
 
@@ -40,6 +42,7 @@ class Answer:
     payload: bytes
     function_error: str | None
     log_tail: bytes | None
+    content_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,8 @@ class Report:
 class Attempt:
     """The machine; ``receive`` takes the frames that carry this attempt's id."""
 
+    longest: ClassVar[int] = ANSWER_LIMIT
+
     __slots__ = (
         "_log_tail",
         "_pieces",
@@ -70,6 +75,7 @@ class Attempt:
         "_size",
         "answer",
         "cold",
+        "content_type",
         "function_error",
         "id",
         "phase",
@@ -81,6 +87,7 @@ class Attempt:
         self.id = attempt_id
         self.phase = Phase.SENT
         self.cold = False
+        self.content_type: str | None = None
         self.function_error: str | None = None
         self.answer: Answer | None = None
         self.refusal: Refusal | None = None
@@ -109,7 +116,7 @@ class Attempt:
             case FrameType.HEAD, Phase.ACCEPTED:
                 self._head(frame)
             case FrameType.DATA, Phase.ANSWERING:
-                self._take(frame.body, last=frame.header.get("last") is True)
+                self._take(frame.body, frame.header)
             case FrameType.END, (Phase.ACCEPTED | Phase.ANSWERING | Phase.ANSWERED):
                 self._end(frame)
             case _:
@@ -124,24 +131,29 @@ class Attempt:
             self._size = size
         elif mode != "streaming":
             raise ProtocolError(f"head with mode {mode!r}")
+        self.content_type = frame.header.get("contentType")
         self.function_error = frame.header.get("functionError")
         self.phase = Phase.ANSWERING
-        self._take(frame.body, last=False)
+        self._take(frame.body, {})
 
-    def _take(self, body: bytes, *, last: bool) -> None:
+    def _take(self, body: bytes, header: Mapping[str, Any]) -> None:
         self._received += len(body)
-        if self._received > (ANSWER_LIMIT if self._size is None else self._size):
+        if self._received > (self.longest if self._size is None else self._size):
             raise ProtocolError("an answer longer than announced or allowed")
         if body:
             self._pieces.append(body)
-        if self._received == self._size or (self._size is None and last):
+        if self._received == self._size or (self._size is None and header.get("last") is True):
             self.phase = Phase.ANSWERED
+            self._complete(header)
             if not self._log_tail:
-                self.answer = self._whole(None)
+                self._settle(None)
+
+    def _complete(self, header: Mapping[str, Any]) -> None:
+        """Note the header of the last piece."""
 
     def _end(self, frame: Frame) -> None:
         if self.phase is Phase.ANSWERED and self._log_tail:
-            self.answer = self._whole(frame.body)
+            self._settle(frame.body)
         header = frame.header
         self.phase = Phase.OVER
         self.report = Report(
@@ -151,6 +163,12 @@ class Attempt:
             init_ms=header.get("initMs"),
         )
 
-    def _whole(self, log_tail: bytes | None) -> Answer:
+    def _settle(self, log_tail: bytes | None) -> None:
+        """Make the answer: everything that belongs to it is there."""
         payload = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        return Answer(payload=payload, function_error=self.function_error, log_tail=log_tail)
+        self.answer = Answer(
+            payload=payload,
+            function_error=self.function_error,
+            log_tail=log_tail,
+            content_type=self.content_type,
+        )

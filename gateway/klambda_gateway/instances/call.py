@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from klambda_gateway.instances.attempt import Answer, Attempt, Phase, Refusal
 from klambda_gateway.instances.frames import Frame
 from klambda_gateway.instances.record import Record
+from klambda_gateway.instances.streamed import Opening
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Broken:
     """It had begun to run, or may have: never send the request again."""
 
 
-Outcome = Answer | Refusal | Broken
+Outcome = Answer | Opening | Refusal | Broken
 
 
 class Call:

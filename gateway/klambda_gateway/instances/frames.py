@@ -29,7 +29,7 @@ _PREFIX = struct.Struct(">IBI")
 
 
 class FrameType(IntEnum):
-    """Types 1-10 are a handshake or come from the gateway, 16-24 come from init."""
+    """Types 1-11 are a handshake or come from the gateway, 16-24 come from init."""
 
     HELLO = 1
     CHALLENGE = 2
@@ -41,6 +41,7 @@ class FrameType(IntEnum):
     DRAIN = 8
     QUERY = 9
     PEERS = 10
+    CREDIT = 11
     ASSIGNED = 16
     FAILED = 17
     STATE = 18
@@ -95,6 +96,7 @@ REQUIRED: Final[Mapping[FrameType, Mapping[str, _Kinds]]] = {
     FrameType.DRAIN: {"mode": str},
     FrameType.QUERY: {},
     FrameType.PEERS: {"addresses": list},
+    FrameType.CREDIT: {"attempt": str, "bytes": int},
     FrameType.ASSIGNED: {"digest": str},
     FrameType.FAILED: {"digest": str, "errorType": str, "message": str},
     FrameType.STATE: {"state": str, "served": int},

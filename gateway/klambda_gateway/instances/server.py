@@ -132,6 +132,12 @@ class InstanceServer:
         if link is not None and call.id in link.calls:
             link.send(FrameType.CANCEL, {"attempt": call.id})
 
+    def grant(self, call: Call, count: int) -> None:
+        """Let a streamed answer go on by so many bytes."""
+        link = self._links.get(call.record.uid)
+        if link is not None and call.id in link.calls:
+            link.send(FrameType.CREDIT, {"attempt": call.id, "bytes": count})
+
     def drain(self, record: Record, now: float, mode: str = "idle") -> None:
         """Ask an instance to take no more."""
         link = self._links.get(record.uid)

@@ -13,6 +13,7 @@ from typing import Final
 from klambda_core import errors
 from klambda_gateway.instances.call import Call
 from klambda_gateway.instances.record import Record
+from klambda_gateway.instances.streamed import Ending
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 from klambda_gateway.routing.resolve import Target
 from klambda_obs import logs
@@ -41,6 +42,18 @@ async def fate(
         executed_version=target.executed_version,
         function_error="Unhandled",
     )
+
+
+async def fate_of_stream(
+    request: InvokeRequest, target: Target, call: Call, *, patience: float = PATIENCE_S
+) -> Ending:
+    """Return how a streamed answer ends whose head is out already."""
+    found = await fate(request, target, call, patience=patience)
+    if isinstance(found, InvokeAnswer):
+        return Ending(function_error="Unhandled", details=found.payload.decode())
+    text = f"RequestId: {request.request_id} Error: {found.message}"
+    details = f'{{"errorType":"Sandbox.Failure","errorMessage":"{text}"}}'
+    return Ending(function_error="Unhandled", details=details)
 
 
 async def _killed_for_memory(record: Record, patience: float) -> bool:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from klambda_core.errors import LambdaError
 from klambda_gateway.instances.attempt import Attempt
+from klambda_gateway.instances.streamed import Ending
 from klambda_gateway.invoke.model import InvokeAnswer
 from klambda_obs.metrics import Metrics
 
@@ -17,7 +18,7 @@ from klambda_obs.metrics import Metrics
 class Watching(Protocol):
     """Who counts."""
 
-    def answered(self, answer: InvokeAnswer, seconds: float) -> None:
+    def answered(self, answer: InvokeAnswer | Ending, seconds: float) -> None:
         """Note an answer, a failed function's too."""
         ...
 
@@ -33,7 +34,7 @@ class Watching(Protocol):
 class Unmeasured:
     """Counts nothing."""
 
-    def answered(self, answer: InvokeAnswer, seconds: float) -> None:
+    def answered(self, answer: InvokeAnswer | Ending, seconds: float) -> None:
         """Ignore it."""
 
     def refused(self, error: LambdaError) -> None:
@@ -57,7 +58,7 @@ class Measured:
         self._attempts = metrics.counter("attempts", "Attempts by how they ended.", ("end",))
         self._cold = metrics.counter("cold_starts", "Runs that were the first of an environment.")
 
-    def answered(self, answer: InvokeAnswer, seconds: float) -> None:
+    def answered(self, answer: InvokeAnswer | Ending, seconds: float) -> None:
         """Count an answer."""
         (self._failure if answer.function_error else self._success).inc()
         self._seconds.observe(seconds)

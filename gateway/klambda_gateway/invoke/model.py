@@ -1,16 +1,19 @@
 """What goes into an invocation and what comes out: the port between API and data plane.
 
 Place: ``api`` (and later function URLs and event workers) builds an ``InvokeRequest``; the invoke
-service answers with an ``InvokeAnswer`` or raises ``klambda_core.errors.LambdaError``.
+service answers with an ``InvokeAnswer`` or an ``InvokeStream``, or raises
+``klambda_core.errors.LambdaError``.
 Invariants: plain data; authorisation has been done before a request is built.
 Not here: HTTP (``api``), frames (``instances``), the story itself (``invoke.service``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from klambda_gateway.instances.streamed import Ending, Opening
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +47,35 @@ class InvokeAnswer:
     """``Unhandled`` when the function failed; then ``payload`` is Lambda's error body."""
     log_tail: bytes | None = None
     """The last 4,096 bytes of the invocation's log, when asked for."""
+    content_type: str | None = None
+    """As the runtime named it."""
+
+
+class InvokeStream(Protocol):
+    """A function's answer as it comes; whoever got one must ``close`` it."""
+
+    @property
+    def executed_version(self) -> str:
+        """``$LATEST`` or the number of the version that runs."""
+        ...
+
+    @property
+    def opening(self) -> Opening:
+        """What is known before the first byte."""
+        ...
+
+    @property
+    def ending(self) -> Ending:
+        """How it went; only after ``pieces`` has ended."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Give the bytes as they come; a slow reader slows the function. Raises nothing."""
+        ...
+
+    def close(self) -> None:
+        """Say that nobody reads on. What runs, runs on; idempotent."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +96,10 @@ class Invoker(Protocol):
         Raises LambdaError: 404 unknown name or qualifier (after one re-read), 409 Pending,
         429 with a reason, 400 InvalidRequestContent, 500/502/503 when the platform failed.
         """
+        ...
+
+    async def stream(self, request: InvokeRequest) -> InvokeStream:
+        """Run the function; return when its answer begins. Raises as ``invoke``."""
         ...
 
     async def resolve(self, namespace: str, name: str, qualifier: str | None, arn: str) -> Resolved:

@@ -23,7 +23,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from klambda_core import errors
 from klambda_gateway.admission.concurrency import Admission, Permit
@@ -33,12 +33,15 @@ from klambda_gateway.instances.call import Broken, Call, Outcome
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
-from klambda_gateway.invoke.fate import PATIENCE_S, fate
-from klambda_gateway.invoke.header import invoke_header
+from klambda_gateway.instances.streamed import Opening, StreamedAttempt
+from klambda_gateway.instances.streaming import StreamedCall
+from klambda_gateway.invoke.fate import PATIENCE_S, fate, fate_of_stream
+from klambda_gateway.invoke.header import BUFFERED, STREAMING, invoke_header
 from klambda_gateway.invoke.metrics import Unmeasured, Watching
-from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
+from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, InvokeStream, Resolved
 from klambda_gateway.invoke.payload import Event, NotJson, read_event
-from klambda_gateway.invoke.story import Done, Finder, Sender, Story, Work
+from klambda_gateway.invoke.story import Done, Finder, Opened, Sender, Story, Work
+from klambda_gateway.invoke.streaming import FailedStream, LiveStream
 from klambda_gateway.routing.resolve import Target
 from klambda_obs import logs
 
@@ -56,6 +59,8 @@ BODIES_LIMIT: Final = 64 << 20
 """Bytes of events in flight in one gateway (design/data-plane.md, "Hot path")."""
 INVALID_ZIP: Final = "InvalidZipFile"
 """init's word for code that is no zip (frame ``failed``); AWS has an exception of its own."""
+
+T = TypeVar("T")
 
 _log = logs.get("klambda.gateway.invoke")
 
@@ -102,19 +107,30 @@ class InvokeService:
         """Run the function; see ``invoke.model.Invoker``."""
         future: asyncio.Future[InvokeAnswer | errors.LambdaError]
         future = asyncio.get_running_loop().create_future()
-        story = self.start(request, future.set_result)
-        try:
-            result = await future
-        except asyncio.CancelledError:
-            story.cancel()
-            raise
-        if isinstance(result, errors.LambdaError):
-            raise result
-        return result
+        return await _result(self.start(request, future.set_result), future)
 
-    def start(self, request: InvokeRequest, done: Done) -> Story:
-        """Run the function; ``done`` is told, maybe before this returns."""
-        story = Story(request, done, self.abandon)
+    async def stream(self, request: InvokeRequest) -> InvokeStream:
+        """Run the function; see ``invoke.model.Invoker``."""
+        future: asyncio.Future[InvokeStream | errors.LambdaError]
+        future = asyncio.get_running_loop().create_future()
+
+        def opened(story: Story, call: StreamedCall, opening: Opening) -> None:
+            future.set_result(self._live(story, call, opening))
+
+        def done(result: InvokeAnswer | errors.LambdaError) -> None:
+            if isinstance(result, InvokeAnswer):
+                future.set_result(FailedStream(result))
+            else:
+                future.set_result(result)
+
+        return await _result(self.start(request, done, opened), future)
+
+    def start(self, request: InvokeRequest, done: Done, opened: Opened | None = None) -> Story:
+        """Run the function; ``done`` is told, maybe before this returns.
+
+        With ``opened`` the answer is streamed: that is told when it begins, ``done`` otherwise.
+        """
+        story = Story(request, done, self.abandon, opened)
         try:
             story.event = self._read(request)
             if not self._at_once(story):
@@ -188,18 +204,22 @@ class InvokeService:
         request, event, permit = story.request, story.event, story.permit
         assert event is not None  # noqa: S101  read and admitted: the steps before
         assert permit is not None  # noqa: S101
-        call = Call(
-            Attempt(attempt, log_tail=request.log_tail),
-            record,
-            deadline=story.deadline,
-            run_limit=target.timeout + 2 * INIT_LIMIT_S + RUN_SLACK_S,
-            on_outcome=lambda _, outcome: self._outcome(story, outcome),
-            on_over=lambda call: self._over(permit, call),
-        )
+        limits: dict[str, Any] = {
+            "deadline": story.deadline,
+            "run_limit": target.timeout + 2 * INIT_LIMIT_S + RUN_SLACK_S,
+            "on_outcome": lambda _, outcome: self._outcome(story, outcome),
+            "on_over": lambda call: self._over(permit, call),
+        }
+        mode = BUFFERED if story.opened is None else STREAMING
+        if mode is BUFFERED:
+            call = Call(Attempt(attempt, log_tail=request.log_tail), record, **limits)
+        else:
+            streamed = StreamedAttempt(attempt, log_tail=request.log_tail)
+            call = StreamedCall(streamed, record, grant=self._sender.grant, **limits)
         permit.opened()
         story.target = target
         story.call = self._calls[attempt] = call
-        header = invoke_header(request, event, attempt, story.deadline - self._now())
+        header = invoke_header(request, event, attempt, story.deadline - self._now(), mode)
         self._sender.send(call, header, event.payload)
 
     def _outcome(self, story: Story, outcome: Outcome) -> None:
@@ -208,6 +228,8 @@ class InvokeService:
             return
         if isinstance(outcome, Answer):
             self._finish(story, _answer(outcome, story.target))
+        elif isinstance(outcome, Opening):
+            self._open(story, outcome)
         elif isinstance(outcome, Broken):
             self._spawn(story, self._broken)
         elif outcome.reason == "invalid-json":
@@ -236,6 +258,25 @@ class InvokeService:
         else:
             self._watching.answered(result, time.monotonic() - story.began)
         story.done(result)
+
+    def _open(self, story: Story, opening: Opening) -> None:
+        """Hand over an answer that begins."""
+        assert isinstance(story.call, StreamedCall)  # noqa: S101  only it opens
+        assert story.opened is not None  # noqa: S101
+        self._release(story)
+        story.opened(story, story.call, opening)
+
+    def _live(self, story: Story, call: StreamedCall, opening: Opening) -> InvokeStream:
+        request, target = story.request, story.target
+        assert target is not None  # noqa: S101  it runs
+        return LiveStream(
+            call,
+            opening=opening,
+            executed_version=target.executed_version,
+            lost=lambda: fate_of_stream(request, target, call, patience=self._fate_patience),
+            cancel=self._sender.cancel,
+            ended=lambda end: self._watching.answered(end, time.monotonic() - story.began),
+        )
 
     def abandon(self, story: Story) -> None:
         """End a story whose caller is gone."""
@@ -322,7 +363,20 @@ def _answer(answer: Answer, target: Target) -> InvokeAnswer:
         executed_version=target.executed_version,
         function_error=answer.function_error,
         log_tail=answer.log_tail,
+        content_type=answer.content_type,
     )
+
+
+async def _result(story: Story, future: asyncio.Future[T | errors.LambdaError]) -> T:
+    """Wait for a story's end; who is cancelled meanwhile, leaves it. Raises LambdaError."""
+    try:
+        result = await future
+    except asyncio.CancelledError:
+        story.cancel()
+        raise
+    if isinstance(result, errors.LambdaError):
+        raise result
+    return result
 
 
 def _cannot_start(error: StartsFail) -> errors.LambdaError:

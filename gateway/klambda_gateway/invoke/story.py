@@ -15,6 +15,8 @@ from klambda_core.errors import LambdaError
 from klambda_gateway.admission.concurrency import Permit
 from klambda_gateway.instances.call import Call
 from klambda_gateway.instances.record import Record
+from klambda_gateway.instances.streamed import Opening
+from klambda_gateway.instances.streaming import StreamedCall
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 from klambda_gateway.invoke.payload import Event
 from klambda_gateway.routing.resolve import Target
@@ -29,6 +31,10 @@ class Sender(Protocol):
 
     def cancel(self, call: Call) -> None:
         """Tell the instance that nobody waits."""
+        ...
+
+    def grant(self, call: Call, count: int) -> None:
+        """Let a streamed answer go on by so many bytes."""
         ...
 
     def drop(self, record: Record) -> None:
@@ -53,6 +59,7 @@ class Finder(Protocol):
 
 
 Done = Callable[[InvokeAnswer | LambdaError], None]
+Opened = Callable[["Story", StreamedCall, Opening], None]
 Work = Callable[["Story"], Awaitable[None]]
 
 
@@ -60,16 +67,22 @@ class Story:
     """One request on its way; made by ``InvokeService.start``."""
 
     __slots__ = (
-        "_on_cancel", "began", "call", "deadline", "done", "event", "over", "permit", "request",
-        "target", "task", "tries",
+        "_on_cancel", "began", "call", "deadline", "done", "event", "opened", "over", "permit",
+        "request", "target", "task", "tries",
     )  # fmt: skip
 
     def __init__(
-        self, request: InvokeRequest, done: Done, on_cancel: Callable[[Story], None]
+        self,
+        request: InvokeRequest,
+        done: Done,
+        on_cancel: Callable[[Story], None],
+        opened: Opened | None = None,
     ) -> None:
+        """``opened`` is told, in the place of ``done``, when a streamed answer begins."""
         self._on_cancel = on_cancel
         self.request = request
         self.done = done
+        self.opened = opened
         self.began = time.monotonic()
         self.event: Event | None = None
         self.target: Target | None = None

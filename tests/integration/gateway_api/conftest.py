@@ -43,7 +43,7 @@ from klambda_gateway.auth.rbac import Rbac
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.code.shelf import Shelf
-from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
+from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, InvokeStream, Resolved
 from klambda_kube import config
 from klambda_kube.api import Api
 from tests.support.apiserver import ApiServer, free_ports, running_apiserver
@@ -63,6 +63,9 @@ class Echo:
             executed_version="$LATEST",
             log_tail=b"START\nEND\n" if request.log_tail else None,
         )
+
+    async def stream(self, request: InvokeRequest) -> InvokeStream:
+        raise NotImplementedError
 
     async def resolve(self, namespace: str, name: str, qualifier: str | None, arn: str) -> Resolved:
         return Resolved(executed_version="$LATEST", deployment=f"{namespace}-{name}-{qualifier}")

@@ -16,7 +16,7 @@ from klambda_gateway.instances.deployments import DeploymentFacts
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.instances.server import InstanceServer
-from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
+from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, InvokeStream
 from klambda_gateway.invoke.service import InvokeService
 from klambda_gateway.routing.facts import FunctionFacts, Serving
 from klambda_gateway.routing.finder import Finder
@@ -207,6 +207,17 @@ class Gateway:
             request_id=f"r{next(self._ids)}",
         )
         return await self.service.invoke(dataclasses.replace(request, **change))
+
+    async def stream(self, event: bytes = b"1", **change: Any) -> InvokeStream:
+        request = InvokeRequest(
+            namespace="default",
+            function_name="area",
+            qualifier=None,
+            invoked_arn=ARN,
+            payload=event,
+            request_id=f"r{next(self._ids)}",
+        )
+        return await self.service.stream(dataclasses.replace(request, **change))
 
     async def _find_pod(self, _: str, __: str, uid: str) -> PodFacts | None:
         return self.world.pods.get(uid)

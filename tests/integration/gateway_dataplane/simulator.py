@@ -49,6 +49,27 @@ class Wire:
 
 
 @dataclass(eq=False)
+class Outlet:
+    """A streamed answer: ``write`` waits for credit, as init does."""
+
+    wire: Wire
+    attempt: str
+    credit: int
+    written: int = 0
+    cancelled: bool = False
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def write(self, piece: bytes) -> None:
+        while self.credit <= 0 and not self.cancelled:
+            self.news.clear()
+            await self.news.wait()
+        self.written += len(piece)
+        if not self.cancelled:
+            self.credit -= len(piece)
+            self.wire.send(FrameType.DATA, {"attempt": self.attempt}, piece)
+
+
+@dataclass(eq=False)
 class Simulated:
     """The instance."""
 
@@ -71,6 +92,9 @@ class Simulated:
     silent_accept: bool = False
     """Take the event and never answer."""
     refuse_with: str | None = None
+    streamer: Callable[[Outlet], Awaitable[dict[str, Any]]] | None = None
+    """Writes answers to callers who want them streamed; returns members of the last piece."""
+    outlets: dict[str, Outlet] = field(default_factory=dict)
     cut_at_invoke: bool = False
     """Begin to run the next event, and lose the connection before a word of it goes out."""
     wires: list[Wire] = field(default_factory=list)
@@ -138,6 +162,10 @@ class Simulated:
                 self._data(wire, frame)
             case FrameType.CANCEL:
                 self._cancel(wire, frame.header["attempt"])
+            case FrameType.CREDIT:
+                outlet = self.outlets[frame.header["attempt"]]
+                outlet.credit += frame.header["bytes"]
+                outlet.news.set()
             case FrameType.DRAIN:
                 self._drain()
             case FrameType.QUERY:
@@ -197,7 +225,22 @@ class Simulated:
         self.runs.append(attempt)
         self._become("busy", but=wire)
         wire.send(FrameType.ACCEPTED, {"attempt": attempt, "cold": self.served == 0})
-        self._task(self._run(wire, attempt, frame.header["logTail"]))
+        log_tail = frame.header["logTail"]
+        if frame.header["mode"] == "streaming" and self.streamer is not None:
+            outlet = Outlet(wire, attempt, frame.header["window"])
+            self.outlets[attempt] = outlet
+            self._task(self._stream(wire, outlet, log_tail))
+        else:
+            self._task(self._run(wire, attempt, log_tail))
+
+    async def _stream(self, wire: Wire, outlet: Outlet, log_tail: bool) -> None:
+        assert self.streamer is not None
+        head = {"attempt": outlet.attempt, "mode": "streaming", "credit": True}
+        wire.send(FrameType.HEAD, head | {"contentType": "text/plain"})
+        last = await self.streamer(outlet)
+        if not outlet.cancelled:
+            wire.send(FrameType.DATA, {"attempt": outlet.attempt, "last": True} | last)
+        self._end(wire, outlet.attempt, "error" if last else "success", log_tail)
 
     async def _run(self, wire: Wire, attempt: str, log_tail: bool) -> None:
         error = None
@@ -215,7 +258,9 @@ class Simulated:
         wire.send(FrameType.HEAD, head, answer[:65536])
         for start in range(65536, len(answer), 65536):
             wire.send(FrameType.DATA, {"attempt": attempt}, answer[start : start + 65536])
-        status = "error" if error else "success"
+        self._end(wire, attempt, "error" if error else "success", log_tail)
+
+    def _end(self, wire: Wire, attempt: str, status: str, log_tail: bool) -> None:
         end = {"attempt": attempt, "status": status, "durationMs": 1.0, "billedMs": 1}
         self.served += 1
         self.attempt = None
@@ -224,6 +269,9 @@ class Simulated:
         self._become("idle", but=wire)
 
     def _cancel(self, wire: Wire, attempt: str) -> None:
+        if attempt in self.outlets:
+            self.outlets[attempt].cancelled = True
+            self.outlets[attempt].news.set()
         if self.held is not None and self.held[1].header["attempt"] == attempt:
             self.held = None
             wire.send(FrameType.REFUSED, {"attempt": attempt, "reason": "cancelled"})

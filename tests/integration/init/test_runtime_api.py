@@ -92,7 +92,12 @@ async def test_a_stream_goes_out_as_it_comes(launch: Launch) -> None:
     event = b'{"do": "stream", "pieces": ["one", "two"]}'
     attempt, queue = running.connection.start(event, mode="streaming")
     outcome = await running.connection.collect(attempt, queue, 10)
-    assert outcome.head == {"attempt": attempt, "mode": "streaming", "contentType": "text/plain"}
+    assert outcome.head == {
+        "attempt": attempt,
+        "mode": "streaming",
+        "contentType": "text/plain",
+        "credit": True,
+    }
     assert outcome.body == b"onetwo"
     assert outcome.end is not None
     assert outcome.end["status"] == "success"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 import hashlib
 import io
 import itertools
@@ -39,6 +40,7 @@ from klambda_gateway.auth.keys import AccessKey
 from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.shelf import Shelf
+from klambda_gateway.instances.streamed import Ending, Opening
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
 from klambda_kube.api import Api, ListResult
 from klambda_kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
@@ -205,16 +207,40 @@ class FakeBlobs:
         return (namespace, sha256) in self.blobs
 
 
+class FakeStream:
+    """An answer that comes in these pieces."""
+
+    executed_version = "$LATEST"
+    opening = Opening(content_type="text/plain", function_error=None)
+
+    def __init__(self, *pieces: bytes, ending: Ending | None = None) -> None:
+        self._pieces = pieces
+        self.ending = ending or Ending()
+        self.closed = False
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class FakeInvoker:
     """A data plane that answers what it is told to."""
 
     def __init__(self) -> None:
         self.requests: list[InvokeRequest] = []
         self.answer = InvokeAnswer(payload=b'"ok"', executed_version="$LATEST")
+        self.streamed = FakeStream(b"o", b"k")
 
     async def invoke(self, request: InvokeRequest) -> InvokeAnswer:
         self.requests.append(request)
         return self.answer
+
+    async def stream(self, request: InvokeRequest) -> FakeStream:
+        self.requests.append(request)
+        return self.streamed
 
     async def resolve(self, namespace: str, name: str, qualifier: str | None, arn: str) -> Resolved:
         return Resolved(executed_version="$LATEST", deployment="d")
@@ -316,8 +342,16 @@ class World:
         return client
 
     def send(self, request: RawRequest) -> RawAnswer:
-        self.last = asyncio.run(self.dispatcher.answer(request))
+        self.last = asyncio.run(self._whole(request))
         return self.last
+
+    async def _whole(self, request: RawRequest) -> RawAnswer:
+        answer = await self.dispatcher.answer(request)
+        if answer.stream is None:
+            return answer
+        body = b"".join([piece async for piece in answer.stream])
+        answer.stream.close()
+        return dataclasses.replace(answer, body=body)
 
     def _send(self, request: Any, **_: Any) -> Any:
         answer = self.send(raw_request(request))

@@ -191,6 +191,8 @@ def check_one(furnished: tuple[World, dict[Any, Any]], name: str, data: st.DataO
 
 def check_answer(name: str, answer: RawAnswer) -> None:
     """botocore's own parser loses nothing of a success."""
+    if answer.stream is not None:  # test_streaming_api reads it
+        return
     shape = SERVICE.operation_model(name).output_shape
     if shape is None:
         assert answer.body == b""

@@ -232,6 +232,7 @@ type HeadHeader struct {
 	ContentType   string `json:"contentType,omitempty"`
 	FunctionError string `json:"functionError,omitempty"`
 	ErrorType     string `json:"errorType,omitempty"`
+	Credit        bool   `json:"credit,omitempty"`
 }
 
 // EndHeader closes an attempt; the instance is free for the gateway from here on.

@@ -44,7 +44,7 @@ func (i *Instance) Stream(generation int, request, contentType string) (runtimea
 	inv.answer = s
 	if c := inv.visible(); c != nil {
 		c.Send(frame.Head, frame.HeadHeader{
-			Attempt: inv.attempt.ID, Mode: frame.Streaming, ContentType: contentType,
+			Attempt: inv.attempt.ID, Mode: frame.Streaming, ContentType: contentType, Credit: true,
 		}, nil)
 	}
 	return s, nil
