@@ -15,8 +15,6 @@ import asyncio
 import time
 import uuid
 
-from fastapi import FastAPI
-
 from klambda_core.names import object_name
 from klambda_gateway.admission.concurrency import Admission, Function
 from klambda_gateway.api.app import build_app
@@ -48,6 +46,7 @@ from klambda_gateway.scale.scaler import Scaler
 from klambda_gateway.scale.starter import DeploymentStarter
 from klambda_gateway.settings import Settings
 from klambda_gateway.watch import Mirrors
+from klambda_gateway.wire.lane import Lane
 from klambda_gateway.wire.server import HttpServer
 from klambda_kube.api import Api
 from klambda_kube.lease import Lease
@@ -171,33 +170,33 @@ class Gateway:
             watching=Measured(self.metrics),
             ran=self.demand.ran,
         )
+        services = self._services()
         self.http = HttpServer(
-            self._api_app(),
+            build_app(services),
             port=self.settings.http_port,
             grace_seconds=self.settings.grace_seconds,
+            lane=Lane(services, self.service) if self.settings.fast_lane else None,
         )
 
-    def _api_app(self) -> FastAPI:
+    def _services(self) -> Services:
         def new_id() -> str:
             return str(uuid.uuid4())
 
         objects = Objects(
             self._api, index=self.mirrors, observer=self.mirrors, new_id=new_id, now=utc_now
         )
-        return build_app(
-            Services(
-                objects=objects,
-                blobs=self.blobs,
-                invoker=self.service,
-                gate=Gate(self.keys, region=self.settings.region, account_of=self.accounts.of),
-                authorizer=Rbac(self._api, name_of=self._object_of),
-                links=CodeLinks(self._key, time.time),
-                shelf=self.shelf,
-                region=self.settings.region,
-                now=utc_now,
-                new_id=new_id,
-                runtimes=self.settings.runtimes,
-            )
+        return Services(
+            objects=objects,
+            blobs=self.blobs,
+            invoker=self.service,
+            gate=Gate(self.keys, region=self.settings.region, account_of=self.accounts.of),
+            authorizer=Rbac(self._api, name_of=self._object_of),
+            links=CodeLinks(self._key, time.time),
+            shelf=self.shelf,
+            region=self.settings.region,
+            now=utc_now,
+            new_id=new_id,
+            runtimes=self.settings.runtimes,
         )
 
     def _gauges(self) -> None:

@@ -43,6 +43,8 @@ class Settings:
     watch_namespaces: tuple[str, ...] = ()
     """Empty: all."""
     runtimes: tuple[str, ...] = ()
+    fast_lane: bool = True
+    """Whether plain invocations run below ASGI."""
     log_level: str = "INFO"
     linger_seconds: float = 10.0
     """At shutdown: how long new requests are still taken, until nobody routes here any more."""
@@ -95,6 +97,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
             if name.strip()
         ),
         runtimes=tuple(sorted({*runtimes, *substitutions})),
+        fast_lane=read.switch("KLAMBDA_FAST_LANE", default=basis.fast_lane),
         log_level=read.text("KLAMBDA_LOG_LEVEL", basis.log_level),
         linger_seconds=read.seconds("KLAMBDA_LINGER_SECONDS", basis.linger_seconds),
         grace_seconds=read.seconds("KLAMBDA_GRACE_SECONDS", basis.grace_seconds),
@@ -113,6 +116,12 @@ class _Reader:
         if not text.isdecimal() or int(text) > 65535:
             raise SettingsError(f"{name}={text!r} is not a port")
         return int(text)
+
+    def switch(self, name: str, *, default: bool) -> bool:
+        text = self._environ.get(name) or ("on" if default else "off")
+        if text not in ("on", "off"):
+            raise SettingsError(f"{name}={text!r} is neither 'on' nor 'off'")
+        return text == "on"
 
     def seconds(self, name: str, default: float) -> float:
         text = self._environ.get(name) or str(default)

@@ -12,52 +12,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import uvicorn
+
+from klambda_gateway.wire.lane import Lane
+from klambda_gateway.wire.lingering import Asgi, Lingering
+from klambda_gateway.wire.protocol import two_lanes
 
 KEEP_ALIVE_S: Final = 75
 """Longer than load balancers keep idle connections (60 s): they must be the ones to close."""
 BACKLOG: Final = 2048
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
-
-
-class Lingering:
-    """ASGI middleware: while ``on``, answers end their connections."""
-
-    def __init__(self, app: Asgi) -> None:
-        self._app = app
-        self.on = False
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass on."""
-        if not self.on:
-            await self._app(scope, receive, send)
-            return
-
-        async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), (b"connection", b"close")]
-                message = {**message, "headers": headers}
-            await send(message)
-
-        await self._app(scope, receive, closing)
-
 
 class HttpServer(uvicorn.Server):
     """uvicorn without its signal handlers."""
 
-    def __init__(self, app: Asgi, *, port: int, grace_seconds: float) -> None:
+    def __init__(
+        self, app: Asgi, *, port: int, grace_seconds: float, lane: Lane | None = None
+    ) -> None:
+        """``lane``: answers plain invocations; without it, everything goes through ``app``."""
         self.lingering = Lingering(app)
         self._listener = _listen(port)
         config = uvicorn.Config(
             self.lingering,
-            http="httptools",
+            http="httptools" if lane is None else two_lanes(lane, self.lingering),
             ws="none",
             lifespan="off",
             log_config=None,

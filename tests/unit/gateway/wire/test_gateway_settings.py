@@ -35,6 +35,11 @@ def test_what_the_chart_says_is_read() -> None:
     }
 
 
+def test_the_fast_lane_can_be_switched_off() -> None:
+    assert from_environment(CHART).fast_lane
+    assert not from_environment(CHART | {"KLAMBDA_FAST_LANE": "off"}).fast_lane
+
+
 def test_only_the_namespace_is_needed() -> None:
     settings = from_environment({"KLAMBDA_NAMESPACE": "klambda"})
     assert settings.store_url == "http://klambda-store.klambda.svc.cluster.local.:8090"
@@ -53,6 +58,7 @@ def test_only_the_namespace_is_needed() -> None:
         ("KLAMBDA_IDLE_SECONDS", "nan"),
         ("KLAMBDA_ACCOUNTS", "{"),
         ("KLAMBDA_RUNTIMES", "[]"),
+        ("KLAMBDA_FAST_LANE", "maybe"),
     ],
 )
 def test_a_bad_value_names_its_variable(name: str, value: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
-from klambda_gateway.wire.server import Lingering
+from klambda_gateway.wire.lingering import Lingering
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:

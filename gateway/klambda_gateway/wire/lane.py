@@ -1,0 +1,221 @@
+"""The fast lane for plain invocations: from a request's parts to an invocation, without ASGI.
+
+    POST /2015-03-31/functions/{name}/invocations[?Qualifier=…], one body of known length, signed in
+    its headers, to be answered when the function has ─► authenticate ─► authorise ─► invoke
+
+Place: ``wire.protocol`` asks ``look`` as soon as a head is read and ``begin`` when the body is;
+whatever either declines, FastAPI answers, from the same bytes. The lane decides nothing by itself:
+names are read by the API's router and model, signatures by the gate, rights by the authorizer, and
+the invocation runs in the same service. Invariants: nothing here waits; a request that the API
+would refuse before invoking is declined, so that every such refusal is the API's own; an answer is,
+byte for byte but for its ids, what the API would send (differential tests hold both to it).
+Not here: connections (``protocol``), the story of an invocation (``invoke.service``).
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from klambda_core import limits
+from klambda_core.errors import LambdaError
+from klambda_gateway.api.call import Services
+from klambda_gateway.api.dispatch import refused
+from klambda_gateway.api.invoke import client_context, new_trace
+from klambda_gateway.api.naming import target_of
+from klambda_gateway.api.reading import Parts, query_members, read
+from klambda_gateway.api.router import Router
+from klambda_gateway.api.validation import check
+from klambda_gateway.auth.sigv4 import UNSIGNED, Signable
+from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
+from klambda_gateway.invoke.story import Done, Story
+
+PREFIX: Final = b"/2015-03-31/functions/"
+ACTION: Final = "lambda:InvokeFunction"
+HEADERS_MAX: Final = 64
+"""More of them are no plain request's."""
+LENGTH_DIGITS: Final = len(str(limits.PAYLOAD_SYNC_MAX))
+KNOWN_MAX: Final = 16_384
+"""URLs whose meaning is remembered."""
+
+_PLAIN: Final = re.compile(
+    rb"/2015-03-31/functions/[A-Za-z0-9_.:$%-]{1,600}/invocations"
+    rb"(?:\?Qualifier=[A-Za-z0-9_.$%-]{1,400})?"
+)
+_UNUSUAL: Final = frozenset({
+    b"expect",
+    b"transfer-encoding",
+    b"upgrade",
+    b"x-amz-tenant-id",
+    b"x-amz-durable-execution-name",
+})  # fmt: skip
+_CONNECTION: Final = (None, b"keep-alive", b"Keep-Alive", b"close")
+_SYNCHRONOUS: Final = (None, b"RequestResponse")
+_LOG_TYPES: Final = (None, b"None", b"Tail")
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a URL asks for."""
+
+    path: bytes
+    query: bytes
+    name: str
+    qualifier: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Plain:
+    """A plain request's head."""
+
+    asked: Asked
+    headers: Headers
+    fields: Mapping[bytes, bytes]
+    length: int
+    hashed: bool
+    """Whether the body enters the signature."""
+
+
+class Starts(Protocol):
+    """The invoke service, as the lane needs it."""
+
+    def start(self, request: InvokeRequest, done: Done) -> Story:
+        """Run the function; ``done`` is told, maybe before this returns."""
+        ...
+
+
+class Lane:
+    """Recognises plain invocations and starts them."""
+
+    def __init__(self, services: Services, starts: Starts) -> None:
+        self._services = services
+        self._starts = starts
+        self._router = Router()
+        self._known: dict[bytes, Asked | None] = {}
+
+    def look(self, url: bytes, headers: Headers) -> Plain | None:
+        """Return what a POST's head asks for, if it is plain. Header names are lower case."""
+        asked = self._asked(url)
+        if asked is None or len(headers) > HEADERS_MAX:
+            return None
+        fields = dict(headers)
+        get = fields.get
+        length = get(b"content-length", b"")
+        if (
+            len(fields) != len(headers)
+            or not _UNUSUAL.isdisjoint(fields)
+            or b"authorization" not in fields
+            or not length.isdigit()
+            or len(length) > LENGTH_DIGITS
+            or int(length) > limits.PAYLOAD_SYNC_MAX
+            or get(b"x-amz-invocation-type") not in _SYNCHRONOUS
+            or get(b"x-amz-log-type") not in _LOG_TYPES
+            or get(b"connection") not in _CONNECTION
+        ):
+            return None
+        unsigned = get(b"x-amz-content-sha256") == UNSIGNED.encode()
+        return Plain(
+            asked=asked, headers=headers, fields=fields, length=int(length), hashed=not unsigned
+        )
+
+    def _asked(self, url: bytes) -> Asked | None:
+        """Read a URL as the API does; what it would refuse is not plain."""
+        try:
+            return self._known[url]
+        except KeyError:
+            pass
+        asked = _read(self._router, url) if _PLAIN.fullmatch(url) else None
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        self._known[url] = asked
+        return asked
+
+    def begin(
+        self, plain: Plain, body: bytes, digest: str, respond: Callable[[Answered], None]
+    ) -> Story | None:
+        """Start the invocation; None when the API must answer instead.
+
+        ``digest``: SHA-256 of the body, hex, unless the body does not enter the signature.
+        ``respond`` is told once, maybe before this returns, unless the story is cancelled.
+        """
+        services, asked, get = self._services, plain.asked, plain.fields.get
+        try:
+            caller = services.gate.identify_hashed(
+                Signable(method="POST", path=asked.path, query=asked.query, headers=plain.headers),
+                digest,
+            )
+            if caller.service != "lambda":
+                return None
+            target = target_of(
+                asked.name, asked.qualifier, region=services.region, account=caller.account
+            )
+            if not services.authorizer.known(caller, ACTION, target.arn):
+                return None
+            context = get(b"x-amz-client-context")
+            decoded = None if context is None else client_context(context.decode("latin-1"))
+        except LambdaError:
+            return None
+        trace = get(b"x-amzn-trace-id", b"").decode("latin-1") or new_trace(services)
+        request_id = services.new_id()
+        request = InvokeRequest(
+            namespace=caller.namespace,
+            function_name=target.name,
+            qualifier=target.qualifier,
+            invoked_arn=target.arn,
+            payload=body,
+            request_id=request_id,
+            log_tail=get(b"x-amz-log-type") == b"Tail",
+            client_context=decoded,
+            trace_id=trace,
+        )
+        return self._starts.start(request, lambda result: respond(rendered(result, request)))
+
+
+@dataclass(slots=True, kw_only=True)
+class Answered:
+    """An answer but for what its connection adds: status, headers as they are sent, body."""
+
+    status: int
+    headers: str
+    body: bytes
+
+
+def rendered(result: InvokeAnswer | LambdaError, request: InvokeRequest) -> Answered:
+    """Return an answer as the API renders it."""
+    if isinstance(result, LambdaError):
+        raw = refused(result, request.request_id)
+        lines = [f"{name.lower()}: {value}\r\n" for name, value in raw.headers.items()]
+        return Answered(status=raw.status, headers="".join(lines), body=raw.body)
+    headers = (
+        f"x-amzn-requestid: {request.request_id}\r\n"
+        "content-type: application/json\r\n"
+        f"x-amz-executed-version: {result.executed_version}\r\n"
+        f"x-amzn-trace-id: {request.trace_id}\r\n"
+        "x-amzn-remapped-content-length: 0\r\n"
+    )
+    if result.function_error is not None:
+        headers += f"x-amz-function-error: {result.function_error}\r\n"
+    if result.log_tail is not None:
+        headers += f"x-amz-log-result: {b64encode(result.log_tail).decode()}\r\n"
+    return Answered(status=200, headers=headers, body=result.payload)
+
+
+def _read(router: Router, url: bytes) -> Asked | None:
+    path, _, query = url.partition(b"?")
+    try:
+        route = router.match("POST", path, query_members(query))
+        parts = Parts(uri=route.parameters, query=query, headers={}, body=b"")
+        given = read(route.operation, parts)
+        if route.operation.name != "Invoke" or route.operation.input is None:
+            return None
+        check(route.operation.input, given)
+    except LambdaError:
+        return None
+    return Asked(
+        path=path, query=query, name=given["FunctionName"], qualifier=given.get("Qualifier")
+    )
