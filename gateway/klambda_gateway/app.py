@@ -22,6 +22,7 @@ from klambda_gateway.api.call import Services
 from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.objects import Objects
 from klambda_gateway.auth.accounts import Accounts
+from klambda_gateway.auth.bearer import Bearer
 from klambda_gateway.auth.gate import Gate, utc_now
 from klambda_gateway.auth.keys import Keys
 from klambda_gateway.auth.rbac import Rbac
@@ -191,6 +192,7 @@ class Gateway:
             invoker=self.service,
             gate=Gate(self.keys, region=self.settings.region, account_of=self.accounts.of),
             authorizer=Rbac(self._api, name_of=self._object_of),
+            bearer=self._bearer(),
             links=CodeLinks(self._key, time.time),
             shelf=self.shelf,
             region=self.settings.region,
@@ -219,6 +221,12 @@ class Gateway:
             return Spec(idle_seconds=idle, superseded=True)
         own = entry.function.idle_seconds
         return Spec(idle_seconds=idle if own is None else own)
+
+    def _bearer(self) -> Bearer | None:
+        if not self.settings.bearer_tokens:
+            return None
+        watched = self.settings.watch_namespaces
+        return Bearer(self._api, account_of=self.accounts.of, accounts=watched or None)
 
     def _object_of(self, namespace: str, function_name: str) -> str:
         """Return the name of a Function object, of one that does not exist as the API names it."""

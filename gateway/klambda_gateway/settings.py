@@ -42,6 +42,8 @@ class Settings:
     idle_seconds: float = 60.0
     watch_namespaces: tuple[str, ...] = ()
     """Empty: all."""
+    bearer_tokens: bool = True
+    """Whether Kubernetes' tokens are accepted beside signatures."""
     runtimes: tuple[str, ...] = ()
     fast_lane: bool = True
     """Whether plain invocations run below ASGI."""
@@ -96,6 +98,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
             for name in environ.get("KLAMBDA_WATCH_NAMESPACES", "").split(",")
             if name.strip()
         ),
+        bearer_tokens=read.switch("KLAMBDA_BEARER_TOKENS", default=basis.bearer_tokens),
         runtimes=tuple(sorted({*runtimes, *substitutions})),
         fast_lane=read.switch("KLAMBDA_FAST_LANE", default=basis.fast_lane),
         log_level=read.text("KLAMBDA_LOG_LEVEL", basis.log_level),

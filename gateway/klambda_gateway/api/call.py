@@ -19,6 +19,7 @@ from klambda_gateway.api.naming import Target, target_of
 from klambda_gateway.api.objects import Objects
 from klambda_gateway.api.reading import Input
 from klambda_gateway.auth.authorizer import Authorizer
+from klambda_gateway.auth.bearer import Bearer
 from klambda_gateway.auth.caller import Caller
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.blobs import Blobs
@@ -43,6 +44,8 @@ class Services:
     invoker: Invoker
     gate: Gate
     authorizer: Authorizer
+    bearer: Bearer | None = None
+    """Absent: tokens are not accepted."""
     links: CodeLinks
     shelf: Shelf
     region: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from klambda_core import errors
 from klambda_core.errors import LambdaError
@@ -22,6 +22,7 @@ from klambda_gateway.api.reading import Parts, query_members, read
 from klambda_gateway.api.resource import resource_of
 from klambda_gateway.api.router import Route, Router
 from klambda_gateway.api.validation import check
+from klambda_gateway.auth.bearer import is_bearer
 from klambda_gateway.auth.caller import Caller
 from klambda_gateway.auth.rights import action_of
 from klambda_gateway.auth.sigv4 import Signable
@@ -98,7 +99,7 @@ class Dispatcher:
 
     async def _reply(self, request: RawRequest, request_id: str) -> Reply:
         signable = request.signable
-        caller = await self._identified(request)
+        caller, request = await self._authenticated(request)
         if caller.service == "sts":
             return sts.answer(caller, signable.query, request.body, request_id)
         if caller.service != "lambda":
@@ -109,12 +110,19 @@ class Dispatcher:
         route = self._router.match(signable.method, signable.path, query_members(signable.query))
         return await self._operate(request, request_id, caller, route)
 
-    async def _identified(self, request: RawRequest) -> Caller:
-        gate = self._services.gate
+    async def _authenticated(self, request: RawRequest) -> tuple[Caller, RawRequest]:
+        """Who asks, and the request with the body that they meant."""
+        gate, bearer = self._services.gate, self._services.bearer
+        if bearer is not None and is_bearer(request.signable):
+            return await bearer.identify(request.signable), request
         if len(request.body) <= HASHED_INLINE:
-            return gate.identify(request.signable, request.body)
-        # Hashing 50 MB takes 0.2 s, and lets the interpreter go: not on the loop.
-        return await asyncio.to_thread(gate.identify, request.signable, request.body)
+            caller, body = gate.authenticate(request.signable, request.body)
+        else:
+            # Hashing 50 MB takes 0.2 s, and lets the interpreter go: not on the loop.
+            caller, body = await asyncio.to_thread(
+                gate.authenticate, request.signable, request.body
+            )
+        return caller, request if body is request.body else replace(request, body=body)
 
     async def _operate(
         self, request: RawRequest, request_id: str, caller: Caller, route: Route

@@ -11,12 +11,25 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final
 
 from klambda_core import errors
 from klambda_core.errors import LambdaError
+from klambda_gateway.auth import chunked
 from klambda_gateway.auth.caller import Caller as Caller
 from klambda_gateway.auth.keys import AccessKey, KeyFinder
-from klambda_gateway.auth.sigv4 import Claim, Signable, Verifier, read_claim
+from klambda_gateway.auth.sigv4 import (
+    STREAMING,
+    UNSIGNED,
+    Claim,
+    Signable,
+    Verifier,
+    read_claim,
+    signing_key,
+)
+
+UNHASHED: Final = STREAMING | {UNSIGNED}
+"""Declarations beside which the body's own hash is not looked at."""
 
 
 def utc_now() -> datetime:
@@ -41,13 +54,33 @@ class Gate:
         self._account_of = account_of
         self._now = now
 
+    def authenticate(self, request: Signable, body: bytes) -> tuple[Caller, bytes]:
+        """Who sent a request, and the body that they meant: taken apart when it is aws-chunked.
+
+        Raises the 403 errors of ``errors``, 400 for a body that is not framed as it says.
+        """
+        claim = read_claim(request)
+        hashed = "" if claim.payload in UNHASHED else hashlib.sha256(body).hexdigest()
+        key = self._proven(request, claim, hashed)
+        if chunked.is_chunked(claim):
+            signing = signing_key(key.secret, claim.date, claim.region, claim.service)
+            body = chunked.decode(request, claim, body, signing)
+        return self._caller(key, claim), body
+
     def identify(self, request: Signable, body: bytes) -> Caller:
-        """Check the signature of a request. Raises the 403 errors of ``errors``."""
+        """Check the signature of a request whose body is what it is. Raises as ``authenticate``."""
         return self.identify_hashed(request, hashlib.sha256(body).hexdigest())
 
     def identify_hashed(self, request: Signable, body_sha256: str) -> Caller:
         """``identify`` for a body that was hashed already (any text when it is not signed)."""
         claim = read_claim(request)
+        if chunked.is_chunked(claim):
+            raise LambdaError(
+                errors.INVALID_SIGNATURE, "An aws-chunked body is not supported here."
+            )
+        return self._caller(self._proven(request, claim, body_sha256), claim)
+
+    def _proven(self, request: Signable, claim: Claim, body_sha256: str) -> AccessKey:
         key = self._keys.find(claim.access_key)
         if key is None or not _token_fits(key, claim):
             raise LambdaError(
@@ -55,12 +88,11 @@ class Gate:
                 "The security token included in the request is invalid.",
             )
         self._verifier.check(
-            request,
-            claim,
-            secret=key.secret,
-            body_sha256=body_sha256,
-            now=self._now(),
+            request, claim, secret=key.secret, body_sha256=body_sha256, now=self._now()
         )
+        return key
+
+    def _caller(self, key: AccessKey, claim: Claim) -> Caller:
         return Caller(
             access_key_id=key.access_key_id,
             namespace=key.namespace,

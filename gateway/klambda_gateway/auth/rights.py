@@ -137,6 +137,7 @@ RIGHTS: Final[Mapping[str, Right]] = {
             "patch": "UpdateEventSourceMapping",
             "delete": "DeleteEventSourceMapping",
         },
+        unnamed=True,
     ),
     **_rights(
         "codesigningconfigs",
@@ -163,6 +164,9 @@ RESOURCES: Final[Mapping[str, str]] = {
 }
 """What the type in an ARN stands for."""
 
+NAMED: Final = frozenset({"function", "code-signing-config"})
+"""Types whose ARN names one object. A mapping's UUID and a layer's name are no objects' names."""
+
 NameOf = Callable[[str, str], str]
 """The name of the Function object that carries an AWS name, from namespace and that name."""
 
@@ -186,8 +190,8 @@ def question(action: str, resource: str, namespace: str, name_of: NameOf) -> Que
         return None
     kind, identifier = _arn(resource)
     name = ""
-    if right.named and identifier:
-        name = name_of(namespace, identifier) if kind == "function" else identifier.lower()
+    if right.named and kind in NAMED:
+        name = name_of(namespace, identifier) if kind == "function" else identifier
     plural = right.resource or RESOURCES.get(kind, "")
     if not plural:
         return None

@@ -35,6 +35,14 @@ LONGEST_PRESIGNED = 604_800
 """Seconds a presigned URL may last: seven days (IAM user guide)."""
 KEYS_KEPT = 1024
 UNSIGNED = "UNSIGNED-PAYLOAD"
+STREAMING = frozenset(
+    {
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    }
+)
+"""Bodies whose pieces are signed, or not at all: ``chunked`` takes them apart."""
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -136,7 +144,7 @@ def _from_query(request: Signable) -> Claim:
         stamp=given["X-Amz-Date"],
         signed=given["X-Amz-SignedHeaders"],
         signature=given["X-Amz-Signature"],
-        payload=request.header(b"x-amz-content-sha256"),
+        payload=given.get("X-Amz-Content-Sha256", request.header(b"x-amz-content-sha256")),
         token=given.get("X-Amz-Security-Token"),
         lifetime=int(lifetime),
     )
@@ -175,8 +183,10 @@ def _claim(
     names = tuple(signed.split(";"))
     if "host" not in names:
         raise _invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
-    if payload is not None and payload != UNSIGNED and not _HEX64.fullmatch(payload):
-        raise _invalid(f"The payload hash '{payload}' is not supported: send the body unchunked.")
+    if payload is not None and not (
+        payload == UNSIGNED or payload in STREAMING or _HEX64.fullmatch(payload)
+    ):
+        raise _invalid(f"The payload hash '{payload}' is not supported.")
     return Claim(
         access_key="/".join(parts[:-4]),
         date=date,
@@ -208,8 +218,8 @@ class Verifier:
                 f"The region of this installation is '{self._region}'."
             )
         check_time(claim, now)
-        if claim.payload not in (None, UNSIGNED, body_sha256):
-            raise _mismatch()
+        if claim.payload not in (None, UNSIGNED, body_sha256, *STREAMING):
+            raise mismatch()
         payload = claim.payload or body_sha256
         key = self._signing_key(secret, claim)
         for query in canonical_queries(request.query, presigned=claim.lifetime is not None):
@@ -217,7 +227,7 @@ class Verifier:
             expected = hmac.new(key, text, hashlib.sha256).hexdigest()
             if hmac.compare_digest(expected.encode(), claim.signature.encode()):
                 return
-        raise _mismatch()
+        raise mismatch()
 
     def _signing_key(self, secret: str, claim: Claim) -> bytes:
         identity = (secret, claim.date, claim.region, claim.service)
@@ -304,7 +314,7 @@ def _without_dots(path: bytes) -> bytes:
             del kept[-1:]
         elif segment not in (b"", b"."):
             kept.append(segment)
-    tail = b"/" if kept and segments[-1] in (b"", b".", b"..") else b""
+    tail = b"/" if kept and not segments[-1] else b""  # as botocore, not as RFC 3986
     return b"/" + b"/".join(kept) + tail
 
 
@@ -359,7 +369,8 @@ def _incomplete(message: str) -> LambdaError:
     return LambdaError(errors.INCOMPLETE_SIGNATURE, message)
 
 
-def _mismatch() -> LambdaError:
+def mismatch() -> LambdaError:
+    """AWS's sentence for a signature that is not ours (K)."""
     return _invalid(
         "The request signature we calculated does not match the signature you provided. Check "
         "your AWS Secret Access Key and signing method. Consult the service documentation for "

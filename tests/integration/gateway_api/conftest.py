@@ -37,6 +37,7 @@ from klambda_gateway.api.call import Services
 from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.objects import Objects
 from klambda_gateway.auth.accounts import Accounts
+from klambda_gateway.auth.bearer import Bearer
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.keys import Keys, ensure_default_key
 from klambda_gateway.auth.rbac import Rbac
@@ -230,6 +231,7 @@ class _Gateway:
                 blobs=blobs,
                 invoker=Echo(),
                 gate=Gate(keys, region=REGION, account_of=Accounts().of),
+                bearer=Bearer(api, account_of=Accounts().of),
                 authorizer=Rbac(api, name_of=lambda _, name: object_name(name)),
                 links=CodeLinks(KEY, time.time),
                 shelf=shelf,

@@ -274,3 +274,32 @@ def test_without_the_api_server_warm_rights_serve_and_cold_ones_fail_closed(
     answer = refused.value.response
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 503
     assert answer["Error"]["Code"] == "ServiceUnavailableException"
+
+
+def test_a_token_of_a_service_account_is_as_good_as_a_signature(
+    team: Account, developer: Any
+) -> None:
+    server, path = team.rig.server, f"/api/v1/namespaces/{team.namespace}/serviceaccounts"
+    assert server.request("POST", path, {"metadata": {"name": "caller"}})[0] == 201
+    request = {"spec": {"audiences": ["klambda"], "expirationSeconds": 600}}
+    status, made = server.request("POST", f"{path}/caller/token", request)
+    assert status == 201, made
+    user = f"system:serviceaccount:{team.namespace}:caller"
+    grant(server, team.namespace, "klambda-invoker", user=user)
+
+    def call(token: str, name: str = "area") -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", team.rig.port, timeout=30)
+        headers = {"Authorization": f"Bearer {token}"}
+        connection.request("POST", f"/2015-03-31/functions/{name}/invocations", b"1", headers)
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        connection.close()
+        return answer.status, body
+
+    token = made["status"]["token"]
+    eventually(lambda: call(token) == (200, "1"))
+    status, text = call(token[:-4] + "AAAA")
+    assert status == 403
+    assert "security token included in the request is invalid" in text
+    assert server.request("DELETE", f"{path}/caller")[0] == 200
+    eventually(lambda: call(token)[0] == 403)

@@ -31,6 +31,7 @@ ALLOWED: list[Rights] = [
     ("gateway", "delete", "/pods", "default", "p"),
     ("gateway", "list", "/namespaces", "", ""),
     ("gateway", "create", "authorization.k8s.io/localsubjectaccessreviews", "default", ""),
+    ("gateway", "create", "authentication.k8s.io/tokenreviews", "", ""),
     ("gateway", "list", "/secrets", "klambda", ""),
     ("gateway", "create", "/secrets", "klambda", ""),
     ("gateway", "patch", "coordination.k8s.io/leases", "klambda", "klambda-gateway"),
@@ -139,7 +140,7 @@ def test_rights_in_chosen_namespaces() -> None:
         install_rights(server, "namespaced")
         for right in ALLOWED:
             part, verb, what, namespace, name = right
-            if "namespaces" in what:
+            if "namespaces" in what or "tokenreviews" in what:
                 assert not allowed(server, right)
             elif namespace == "klambda":
                 assert allowed(server, right), right

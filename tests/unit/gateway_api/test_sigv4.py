@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
+import zlib
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +25,7 @@ from klambda_gateway.auth.sigv4 import (
     canonical_path,
     canonical_queries,
     read_claim,
+    signing_key,
 )
 from tests.unit.gateway_api.fakes import ACCOUNT, KEY_ID, REGION, SECRET, OneKey, raw_request
 
@@ -141,9 +145,63 @@ def test_a_declared_payload_hash_must_be_true_and_unsigned_is_allowed() -> None:
     signable, body = signed("POST", "/", b"body", headers=declared)
     check(signable, body)
     assert "does not match" in refused(signable, b"other")
-    streaming = {"X-Amz-Content-SHA256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}
-    signable, body = signed("POST", "/", b"body", headers=streaming)
-    assert "send the body unchunked" in refused(signable, body)
+    strange = {"X-Amz-Content-SHA256": "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD"}
+    signable, body = signed("POST", "/", b"body", headers=strange)
+    assert "is not supported" in refused(signable, body)
+
+
+def test_a_presigned_url_may_leave_the_body_open() -> None:
+    """As the JavaScript SDK's presigner spells it: the declaration is a member of the query."""
+    credentials = botocore.credentials.Credentials(KEY_ID, SECRET)
+    url = f"{HOST}/?X-Amz-Content-Sha256=UNSIGNED-PAYLOAD"
+    request = botocore.awsrequest.AWSRequest(method="POST", url=url)
+    botocore.auth.S3SigV4QueryAuth(credentials, "lambda", REGION, expires=60).add_auth(request)
+    signable = raw_request(request.prepare()).signable
+    check(signable, b"anything")
+    assert "does not match" in refused(
+        changed(signable, query=signable.query.replace(b"=UNSIGNED-PAYLOAD", b"=" + b"0" * 64))
+    )
+
+
+UNCHUNKED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+
+
+def test_the_gate_takes_aws_chunked_bodies_apart() -> None:
+    gate = Gate(OneKey(), region=REGION, account_of=lambda _: ACCOUNT)
+    wire = b"4\r\nbody\r\n0\r\nx-amz-checksum-crc32:22U5Jw==\r\n\r\n"
+    signable, _ = signed("POST", "/", headers={"X-Amz-Content-SHA256": UNCHUNKED})
+    with pytest.raises(LambdaError, match="x-amz-checksum-crc32 does not match"):
+        gate.authenticate(signable, wire)
+    good = wire.replace(b"22U5Jw==", b64encode(zlib.crc32(b"body").to_bytes(4, "big")))
+    assert gate.authenticate(signable, good)[1] == b"body"
+    with pytest.raises(LambdaError, match="aws-chunked"):
+        gate.identify(signable, good)
+
+    signable, _ = signed("POST", "/", headers={"X-Amz-Content-SHA256": CHUNKED})
+    claim = read_claim(signable)
+    key = signing_key(SECRET, claim.date, REGION, "lambda")
+    pieces, previous = b"", claim.signature
+    for piece in (b"body", b""):
+        text = "\n".join(
+            (
+                "AWS4-HMAC-SHA256-PAYLOAD", claim.stamp, claim.scope, previous,
+                hashlib.sha256(b"").hexdigest(), hashlib.sha256(piece).hexdigest(),
+            )
+        )  # fmt: skip
+        previous = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+        pieces += f"{len(piece):x};chunk-signature={previous}\r\n".encode() + piece + b"\r\n"
+    assert gate.authenticate(signable, pieces)[1] == b"body"
+    with pytest.raises(LambdaError, match="does not match"):
+        gate.authenticate(signable, pieces.replace(b"body", b"evil"))
+
+
+CHUNKED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+
+
+def test_a_plain_body_comes_back_as_it_is() -> None:
+    gate = Gate(OneKey(), region=REGION, account_of=lambda _: ACCOUNT)
+    signable, body = signed("POST", "/", b"body")
+    assert gate.authenticate(signable, body)[1] is body
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])
