@@ -14,11 +14,14 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from functools import partial
 
 from klambda_core.names import object_name
+from klambda_core.urls import url_id
 from klambda_gateway.admission.concurrency import Admission, Function
 from klambda_gateway.api.app import build_app
 from klambda_gateway.api.call import Services
+from klambda_gateway.api.grants import Grants
 from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.objects import Objects
 from klambda_gateway.auth.accounts import Accounts
@@ -46,9 +49,13 @@ from klambda_gateway.scale.reporter import StartsReporter
 from klambda_gateway.scale.scaler import Scaler
 from klambda_gateway.scale.starter import DeploymentStarter
 from klambda_gateway.settings import Settings
+from klambda_gateway.urls import metrics as url_metrics
+from klambda_gateway.urls.door import UrlDoor
+from klambda_gateway.urls.table import UrlTable
 from klambda_gateway.watch import Mirrors
 from klambda_gateway.wire.lane import Lane
 from klambda_gateway.wire.server import HttpServer
+from klambda_gateway.wire.urls import UrlFront
 from klambda_kube.api import Api
 from klambda_kube.lease import Lease
 from klambda_obs import logs
@@ -68,7 +75,8 @@ class Gateway:
         self._key = key
         self._preparing: set[asyncio.Task[None]] = set()
         watched = settings.watch_namespaces
-        self.table = RoutingTable(on_retired=self._retired)
+        self.urls = UrlTable(partial(url_id, key))
+        self.table = RoutingTable(on_retired=self._retired, on_swapped=self.urls.changed)
         self.mirrors = Mirrors(
             api,
             self.table,
@@ -171,18 +179,32 @@ class Gateway:
             watching=Measured(self.metrics),
             ran=self.demand.ran,
         )
-        services = self._services()
+        self.gate = Gate(self.keys, region=self.settings.region, account_of=self.accounts.of)
+        self.authorizer = Rbac(self._api, name_of=self._object_of)
+        services, door = self._services(), self._url_door()
+        lane = Lane(services, self.service, is_url=door.is_url) if self.settings.fast_lane else None
         self.http = HttpServer(
-            build_app(services),
+            UrlFront(build_app(services), door),
             port=self.settings.http_port,
             grace_seconds=self.settings.grace_seconds,
-            lane=Lane(services, self.service) if self.settings.fast_lane else None,
+            lane=lane,
+        )
+
+    def _url_door(self) -> UrlDoor:
+        return UrlDoor(
+            self.urls,
+            place=self.settings.urls,
+            gate=self.gate,
+            authorizer=self.authorizer,
+            invoker=self.service,
+            account_of=self.accounts.of,
+            now=utc_now,
+            new_id=new_id,
+            trusted=self.settings.trusted_proxies,
+            watching=url_metrics.Measured(self.metrics),
         )
 
     def _services(self) -> Services:
-        def new_id() -> str:
-            return str(uuid.uuid4())
-
         objects = Objects(
             self._api, index=self.mirrors, observer=self.mirrors, new_id=new_id, now=utc_now
         )
@@ -190,11 +212,18 @@ class Gateway:
             objects=objects,
             blobs=self.blobs,
             invoker=self.service,
-            gate=Gate(self.keys, region=self.settings.region, account_of=self.accounts.of),
-            authorizer=Rbac(self._api, name_of=self._object_of),
+            gate=self.gate,
+            authorizer=self.authorizer,
+            grants=Grants(
+                namespace_of=lambda account: self.accounts.namespace_of(
+                    account, self.table.namespaces
+                ),
+                entry=self.table.get,
+            ),
             bearer=self._bearer(),
             links=CodeLinks(self._key, time.time),
             shelf=self.shelf,
+            urls=self._url,
             region=self.settings.region,
             now=utc_now,
             new_id=new_id,
@@ -214,6 +243,9 @@ class Gateway:
         )
 
     # --- what parts ask of one another ------------------------------------------------------------
+
+    def _url(self, namespace: str, function: str, qualifier: str | None) -> str:
+        return self.settings.urls.address(url_id(self._key, namespace, function, qualifier))
 
     def _spec(self, key: DeploymentKey) -> Spec:
         entry, idle = self.table.served_by(key), self.settings.idle_seconds
@@ -296,6 +328,11 @@ class Gateway:
     def gateways_changed(self) -> None:
         """Tell instances where the gateways are now."""
         self.server.announce_peers()
+
+
+def new_id() -> str:
+    """A request id or a nonce."""
+    return str(uuid.uuid4())
 
 
 PHASES = frozenset(

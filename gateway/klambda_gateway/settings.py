@@ -6,11 +6,14 @@ and stops the process. Not here: the defaults that users see (the chart's values
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from klambda_core.urls import UrlPlace, read_place
 
 REGION_DEFAULT: Final = "us-east-1"
 
@@ -39,6 +42,10 @@ class Settings:
     instance_port: int = 9001
     admin_port: int = 8081
     public_url: str = ""
+    urls: UrlPlace = field(default_factory=lambda: UrlPlace(region=REGION_DEFAULT))
+    """Where function URLs live."""
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    """Whose X-Forwarded-* headers count on requests to function URLs."""
     idle_seconds: float = 60.0
     watch_namespaces: tuple[str, ...] = ()
     """Empty: all."""
@@ -92,12 +99,10 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         instance_port=read.port("KLAMBDA_INSTANCE_PORT", basis.instance_port),
         admin_port=read.port("KLAMBDA_ADMIN_PORT", basis.admin_port),
         public_url=read.text("KLAMBDA_PUBLIC_URL", "").rstrip("/"),
+        urls=read.urls(),
+        trusted_proxies=read.networks("KLAMBDA_TRUSTED_PROXIES"),
         idle_seconds=read.seconds("KLAMBDA_IDLE_SECONDS", basis.idle_seconds),
-        watch_namespaces=tuple(
-            name.strip()
-            for name in environ.get("KLAMBDA_WATCH_NAMESPACES", "").split(",")
-            if name.strip()
-        ),
+        watch_namespaces=read.words("KLAMBDA_WATCH_NAMESPACES"),
         bearer_tokens=read.switch("KLAMBDA_BEARER_TOKENS", default=basis.bearer_tokens),
         runtimes=tuple(sorted({*runtimes, *substitutions})),
         fast_lane=read.switch("KLAMBDA_FAST_LANE", default=basis.fast_lane),
@@ -125,6 +130,22 @@ class _Reader:
         if text not in ("on", "off"):
             raise SettingsError(f"{name}={text!r} is neither 'on' nor 'off'")
         return text == "on"
+
+    def words(self, name: str) -> tuple[str, ...]:
+        pieces = (each.strip() for each in self._environ.get(name, "").split(","))
+        return tuple(each for each in pieces if each)
+
+    def urls(self) -> UrlPlace:
+        try:
+            return read_place(self._environ, self.text("KLAMBDA_REGION", REGION_DEFAULT))
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
+
+    def networks(self, name: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        try:
+            return tuple(ipaddress.ip_network(each, strict=False) for each in self.words(name))
+        except ValueError as error:
+            raise SettingsError(f"{name}: {error}") from error
 
     def seconds(self, name: str, default: float) -> float:
         text = self._environ.get(name) or str(default)

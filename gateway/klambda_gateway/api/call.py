@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from klambda_core.limits import CONCURRENT_EXECUTIONS
+from klambda_gateway.api.grants import Grants, Owner
 from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.model import Operation
 from klambda_gateway.api.naming import Target, target_of
@@ -35,6 +36,14 @@ class Clock(Protocol):
         ...
 
 
+class UrlNames(Protocol):
+    """Says what a function's or alias's URL is."""
+
+    def __call__(self, namespace: str, function: str, qualifier: str | None) -> str:
+        """The address, with the slash at the end."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The collaborators of all operations."""
@@ -44,19 +53,18 @@ class Services:
     invoker: Invoker
     gate: Gate
     authorizer: Authorizer
+    grants: Grants
     bearer: Bearer | None = None
     """Absent: tokens are not accepted."""
     links: CodeLinks
     shelf: Shelf
+    urls: UrlNames
     region: str
     now: Clock
     new_id: Callable[[], str]
     """Request ids and nonces: UUIDs."""
     concurrent_executions: int = CONCURRENT_EXECUTIONS
     """The account's limit."""
-    url_domain: str = "localhost:8080"
-    """Function URLs are ``<scheme>://<id>.lambda-url.<region>.<domain>/``."""
-    url_scheme: str = "http"
     runtimes: tuple[str, ...] = ()
     """The runtimes this installation can run; empty: all that AWS has not retired."""
 
@@ -73,16 +81,18 @@ class Call:
     headers: Mapping[str, str]
     base_url: str
     """Scheme and host as the client knows us."""
+    owner: Owner | None = None
+    """The other account that the request is for."""
 
     @property
     def namespace(self) -> str:
-        """The caller's account, as a namespace."""
-        return self.caller.namespace
+        """The account that the request is for, as a namespace."""
+        return self.caller.namespace if self.owner is None else self.owner.namespace
 
     @property
     def account(self) -> str:
-        """The caller's account, as digits."""
-        return self.caller.account
+        """The account that the request is for, as digits."""
+        return self.caller.account if self.owner is None else self.owner.account
 
     def target(self) -> Target:
         """What ``FunctionName`` and ``Qualifier`` mean. Raises 400, 403, 404."""

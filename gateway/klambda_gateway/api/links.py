@@ -1,16 +1,13 @@
-"""What is derived from the installation key for clients: links to code, ids of function URLs.
+"""Links to code: what GetFunction hands out, derived from the installation key.
 
 Place: GetFunction hands a link out (``Code.Location``), ``app`` serves it from the store, without
 credentials and for some minutes. A link is the path ``/_code/<namespace>/<digest>`` with a ticket
 made for just that path (``klambda_core.tickets``); the store's own paths differ, so neither opens
-the other. A function URL's id is stable as long as function, qualifier and installation are.
+the other.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import re
 from collections.abc import Callable, Mapping
 
@@ -44,9 +41,3 @@ class CodeLinks:
         if verify(self._key, method, path, query, now=self._now()) is not Verdict.VALID:
             return None
         return match[1], match[3]
-
-    def url_id(self, namespace: str, function: str, qualifier: str = "") -> str:
-        """The id of a function's or alias's URL: 32 of [a-z2-7]."""
-        text = f"url\n{namespace}\n{function}\n{qualifier}"
-        digest = hmac.new(self._key.encode(), text.encode(), hashlib.sha256).digest()
-        return base64.b32encode(digest[:20]).decode().lower()

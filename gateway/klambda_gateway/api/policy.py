@@ -2,8 +2,10 @@
 
 Theory. The object keeps AddPermission's own members, one entry per statement id; AWS's statement
 JSON is rendered from them when it is asked for. Each qualifier has its own policy: it lives on the
-Function, Version or Alias that the qualifier names. Place: operations of ``dispatch``'s table.
-Not here: evaluation.
+Function, Version or Alias that the qualifier names. A public URL (``url.public``, which only YAML
+sets) stands for two statements more: they show like the others, and removing one of them writes
+what remains out and ends ``public``. Place: operations of ``dispatch``'s table.
+Not here: evaluation (``auth.policy``).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from klambda_core import errors, limits
 from klambda_core.crd import Alias, Function, Version
@@ -22,6 +25,7 @@ from klambda_core.state import revision_id
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.lookup import function_of
 from klambda_gateway.api.naming import Target
+from klambda_gateway.auth.policy import PUBLIC_STATEMENTS
 
 _ACCOUNT = re.compile(r"\d{12}")
 _PRINCIPAL_ARN = re.compile(r"arn:aws[a-z-]*:(iam|sts)::\d{12}:.+")
@@ -41,6 +45,11 @@ _MEMBERS = {
 
 Holder = Function | Version | Alias
 
+_PUBLIC = tuple(
+    Permission(**{name: value for name, value in asdict(each).items() if value is not None})
+    for each in PUBLIC_STATEMENTS
+)
+
 
 async def add_permission(services: Services, call: Call) -> Reply:
     """AddPermission: 201 and the statement."""
@@ -55,7 +64,7 @@ async def add_permission(services: Services, call: Call) -> Reply:
     def decide(current: Holder) -> Json:
         _check_policy_revision(current, given.get("RevisionId"))
         policy = current.spec.policy or []
-        if any(each.sid == permission.sid for each in policy):
+        if any(each.sid == permission.sid for each in (*policy, *_implied(current))):
             raise errors.statement_exists(permission.sid)
         return {"spec": {"policy": _stored([*policy, permission], target)}}
 
@@ -69,16 +78,18 @@ async def remove_permission(services: Services, call: Call) -> Reply:
     holder = await _holder(services, call, target)
 
     def decide(current: Holder) -> Json:
-        policy = current.spec.policy or []
-        if not policy:
+        policy, implied = current.spec.policy or [], _implied(current)
+        if not policy and not implied:
             raise errors.not_found("No policy is associated with the given resource.")
         _check_policy_revision(current, given.get("RevisionId"))
-        kept = [each for each in policy if each.sid != given["StatementId"]]
+        sid = given["StatementId"]
+        spec: Json = {}
+        if any(each.sid == sid for each in implied):
+            policy, spec["url"] = [*policy, *implied], {"public": False}
+        kept = [each for each in policy if each.sid != sid]
         if len(kept) == len(policy):
-            raise errors.not_found(
-                f"Statement {given['StatementId']} is not found in resource policy."
-            )
-        return {"spec": {"policy": _stored(kept, target) if kept else None}}
+            raise errors.not_found(f"Statement {sid} is not found in resource policy.")
+        return {"spec": spec | {"policy": _stored(kept, target) if kept else None}}
 
     await services.objects.change(holder, decide, gone=errors.function_not_found(target.arn))
     return Reply(status=204)
@@ -88,10 +99,20 @@ async def get_policy(services: Services, call: Call) -> Reply:
     """GetPolicy: the whole document as a string."""
     target = call.target()
     holder = await _holder(services, call, target)
-    if not holder.spec.policy:
+    policy = [*(holder.spec.policy or []), *_implied(holder)]
+    if not policy:
         raise errors.resource_not_found()
-    text = _compact(document(holder.spec.policy, target.arn))
+    text = _compact(document(policy, target.arn))
     return Reply(document={"Policy": text, "RevisionId": revision_id(holder)})
+
+
+def _implied(holder: Holder) -> list[Permission]:
+    """The permissions that a public URL stands for, unless they are written out."""
+    url = None if isinstance(holder, Version) else holder.spec.url
+    if url is None or not url.public or url.auth_type != "NONE":
+        return []
+    written = {each.sid for each in holder.spec.policy or []}
+    return [each for each in _PUBLIC if each.sid not in written]
 
 
 def document(policy: Sequence[Permission], arn: str) -> Json:

@@ -66,7 +66,10 @@ async def update_function_url_config(services: Services, call: Call) -> Reply:
 
     def decide(current: Holder) -> Json:
         old = current.spec.url.to_json() if current.spec.url is not None else {}
-        new = {name: v for name, v in (old | _given(call.input)).items() if v is not None}
+        given = _given(call.input)
+        if given.get("authType", old.get("authType")) != old.get("authType"):
+            given["public"] = False  # to open a URL to everybody takes AddPermission here
+        new = {name: v for name, v in (old | given).items() if v is not None}
         return {"spec": {"url": merge_members(old, new)}}
 
     changed = await _changed(services, holder, decide)
@@ -141,10 +144,8 @@ def _shown(services: Services, call: Call, holder: Holder, target: Target) -> Js
     config = holder.spec.url
     if config is None:  # another request removed it meanwhile
         raise errors.resource_not_found()
-    url_id = services.links.url_id(call.namespace, target.name, target.qualifier or "")
-    host = f"{url_id}.lambda-url.{call.region}.{services.url_domain}"
     return _document(config) | {
-        "FunctionUrl": f"{services.url_scheme}://{host}/",
+        "FunctionUrl": services.urls(call.namespace, target.name, target.qualifier),
         "FunctionArn": target.arn,
         "CreationTime": kube_to_lambda(holder.metadata.creation_timestamp) or "",
         "LastModifiedTime": last_modified(holder),

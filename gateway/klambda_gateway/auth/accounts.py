@@ -7,7 +7,7 @@ Namespaces are watched only where the installation may read them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from klambda_core.arn import account_id
@@ -22,6 +22,7 @@ class Accounts:
 
     def __init__(self, mapping: Mapping[str, str] | None = None, api: Api | None = None) -> None:
         self._mapping = mapping or {}
+        self._found: dict[str, str] = {}
         self._mirror: Reflector[str] | None = None
         if api is not None:
             self._mirror = Reflector(api, NAMESPACE, _annotation)
@@ -40,6 +41,15 @@ class Accounts:
         """The 12 digits."""
         annotation = self._mirror.get(("", namespace)) if self._mirror is not None else None
         return account_id(namespace, annotation=annotation, mapping=self._mapping)
+
+    def namespace_of(self, account: str, among: Iterable[str]) -> str | None:
+        """The namespace of 12 digits; of several that claim them the first by name."""
+        found = self._found.get(account)
+        if found is None or self.of(found) != account:
+            found = min((each for each in among if self.of(each) == account), default=None)
+            if found is not None:
+                self._found[account] = found
+        return found
 
 
 def _annotation(namespace: Mapping[str, Any]) -> str | None:

@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from klambda_gateway.auth.policy import Statement, read_statements
+from klambda_gateway.urls.config import UrlConfig, read_url
+
 LATEST: Final = "$LATEST"
 _TIMEOUT_DEFAULT: Final = 3
 """Lambda's default, in seconds."""
@@ -40,6 +43,8 @@ class FunctionFacts:
     """``status.failed`` is set: with nothing serving, its State is Failed."""
     reserved: int | None = None
     idle_seconds: int | None = None
+    policy: tuple[Statement, ...] = ()
+    url: UrlConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +59,7 @@ class VersionFacts:
     timeout: int
     serving: Serving | None
     failed: bool = False
+    policy: tuple[Statement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +72,8 @@ class AliasFacts:
     owner_uid: str | None
     alias: str
     targets: tuple[tuple[str, float], ...]
+    policy: tuple[Statement, ...] = ()
+    url: UrlConfig | None = None
 
 
 def function_facts(obj: Mapping[str, Any]) -> FunctionFacts | None:
@@ -73,6 +81,7 @@ def function_facts(obj: Mapping[str, Any]) -> FunctionFacts | None:
     meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     if "deletionTimestamp" in meta:
         return None
+    policy = read_statements(spec.get("policy"))
     return FunctionFacts(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -84,6 +93,8 @@ def function_facts(obj: Mapping[str, Any]) -> FunctionFacts | None:
         failed="failed" in status,
         reserved=spec.get("reservedConcurrentExecutions"),
         idle_seconds=(spec.get("scaling") or {}).get("idleSeconds"),
+        policy=policy,
+        url=read_url(spec.get("url"), policy),
     )
 
 
@@ -101,6 +112,7 @@ def version_facts(obj: Mapping[str, Any]) -> VersionFacts | None:
         timeout=(spec.get("snapshot") or {}).get("timeout") or _TIMEOUT_DEFAULT,
         serving=_serving(status),
         failed="failed" in status,
+        policy=read_statements(spec.get("policy")),
     )
 
 
@@ -121,6 +133,7 @@ def alias_facts(obj: Mapping[str, Any]) -> AliasFacts | None:
         extra = (spec.get("routingConfig") or {}).get("additionalVersionWeights") or {}
         rest = 1.0 - sum(extra.values())
         targets = ((str(main), rest), *((str(v), float(w)) for v, w in extra.items()))
+    policy = read_statements(spec.get("policy"))
     return AliasFacts(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -128,6 +141,8 @@ def alias_facts(obj: Mapping[str, Any]) -> AliasFacts | None:
         owner_uid=_owner(meta),
         alias=spec["name"],
         targets=targets,
+        policy=policy,
+        url=read_url(spec.get("url"), policy),
     )
 
 

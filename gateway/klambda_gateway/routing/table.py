@@ -10,12 +10,14 @@ Not here: reading on a miss (``reread``), choosing by weight (``resolve``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from klambda_gateway.auth.policy import Statement
 from klambda_gateway.instances.pods import DeploymentKey
-from klambda_gateway.routing.facts import AliasFacts, FunctionFacts, VersionFacts
+from klambda_gateway.routing.facts import LATEST, AliasFacts, FunctionFacts, VersionFacts
 
 Name = tuple[str, str]
 """Namespace and a name (which one, the context says)."""
@@ -35,6 +37,13 @@ class Entry:
         namespace = self.function.namespace
         return frozenset(DeploymentKey(namespace, each.deployment) for each in servings if each)
 
+    def policy(self, qualifier: str | None) -> tuple[Statement, ...]:
+        """Return the resource policy of what a qualifier names; each has its own."""
+        if qualifier in (None, LATEST):
+            return self.function.policy
+        holder = self.aliases.get(str(qualifier)) or self.versions.get(str(qualifier))
+        return () if holder is None else holder.policy
+
 
 T = TypeVar("T", VersionFacts, AliasFacts)
 
@@ -43,9 +52,14 @@ class RoutingTable:
     """All entries, and how they follow the objects."""
 
     def __init__(
-        self, *, on_retired: Callable[[frozenset[DeploymentKey]], None] = lambda _: None
+        self,
+        *,
+        on_retired: Callable[[frozenset[DeploymentKey]], None] = lambda _: None,
+        on_swapped: Callable[[Entry | None, Entry | None], None] = lambda *_: None,
     ) -> None:
+        """``on_swapped`` is told of each entry: what it was and what it is now."""
         self._on_retired = on_retired
+        self._on_swapped = on_swapped
         self._entries: dict[Name, Entry] = {}
         self._claims: dict[Name, dict[str, FunctionFacts]] = {}
         """By AWS name: the objects that claim it, by uid."""
@@ -54,6 +68,8 @@ class RoutingTable:
         """By the Function's object name: its versions, by their own."""
         self._aliases: dict[Name, dict[str, AliasFacts]] = {}
         self._serving: dict[DeploymentKey, Entry] = {}
+        self._namespaces: Counter[str] = Counter()
+        """How many entries each has."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -61,6 +77,11 @@ class RoutingTable:
     def get(self, namespace: str, aws_name: str) -> Entry | None:
         """Return the entry of a function's AWS name."""
         return self._entries.get((namespace, aws_name))
+
+    @property
+    def namespaces(self) -> Collection[str]:
+        """The namespaces that have functions."""
+        return self._namespaces.keys()
 
     def served_by(self, deployment: DeploymentKey) -> Entry | None:
         """Return the function that this Deployment serves now; none when it is superseded."""
@@ -115,7 +136,7 @@ class RoutingTable:
         if not claims:
             self._claims.pop(name, None)
             self._entries.pop(name, None)
-            self._swap_serving(before, None)
+            self._swapped(before, None)
             return
         function = min(claims.values(), key=lambda each: (each.created, each.uid))
         parent = (function.namespace, function.name)
@@ -133,7 +154,17 @@ class RoutingTable:
             },
         )
         self._entries[name] = entry
-        self._swap_serving(before, entry)
+        self._swapped(before, entry)
+
+    def _swapped(self, before: Entry | None, after: Entry | None) -> None:
+        self._swap_serving(before, after)
+        if before is None and after is not None:
+            self._namespaces[after.function.namespace] += 1
+        elif before is not None and after is None:
+            self._namespaces[before.function.namespace] -= 1
+            if not self._namespaces[before.function.namespace]:
+                del self._namespaces[before.function.namespace]
+        self._on_swapped(before, after)
 
     def _swap_serving(self, before: Entry | None, after: Entry | None) -> None:
         now = after.deployments() if after else frozenset()

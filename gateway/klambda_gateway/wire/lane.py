@@ -92,8 +92,16 @@ class Starts(Protocol):
 class Lane:
     """Recognises plain invocations and starts them."""
 
-    def __init__(self, services: Services, starts: Starts) -> None:
+    def __init__(
+        self,
+        services: Services,
+        starts: Starts,
+        *,
+        is_url: Callable[[bytes], bool] = lambda _: False,
+    ) -> None:
+        """``is_url``: whether a Host is a function URL's, where every path is the function's."""
         self._services = services
+        self._is_url = is_url
         self._starts = starts
         self._router = Router()
         self._known: dict[bytes, Asked | None] = {}
@@ -116,6 +124,7 @@ class Lane:
             or get(b"x-amz-invocation-type") not in _SYNCHRONOUS
             or get(b"x-amz-log-type") not in _LOG_TYPES
             or get(b"connection") not in _CONNECTION
+            or self._is_url(get(b"host", b""))
         ):
             return None
         unsigned = get(b"x-amz-content-sha256") == UNSIGNED.encode()

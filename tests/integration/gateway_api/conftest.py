@@ -32,8 +32,10 @@ from klambda_core.crd import Function, Version
 from klambda_core.digest import function_digest, snapshot_digest
 from klambda_core.kinds import FUNCTION, SECRET, VERSION, Kind
 from klambda_core.names import object_name
+from klambda_core.urls import UrlPlace, url_id
 from klambda_gateway.api.app import build_app
 from klambda_gateway.api.call import Services
+from klambda_gateway.api.grants import Grants
 from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.objects import Objects
 from klambda_gateway.auth.accounts import Accounts
@@ -233,8 +235,10 @@ class _Gateway:
                 gate=Gate(keys, region=REGION, account_of=Accounts().of),
                 bearer=Bearer(api, account_of=Accounts().of),
                 authorizer=Rbac(api, name_of=lambda _, name: object_name(name)),
+                grants=Grants(namespace_of=lambda _: None, entry=lambda *_: None),
                 links=CodeLinks(KEY, time.time),
                 shelf=shelf,
+                urls=lambda *what: UrlPlace(region=REGION).address(url_id(KEY, *what)),
                 region=REGION,
                 now=lambda: datetime.now(UTC),
                 new_id=lambda: str(uuid.uuid4()),

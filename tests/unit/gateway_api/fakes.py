@@ -29,8 +29,10 @@ from klambda_core.code import CodeRef
 from klambda_core.crd import Function, Version
 from klambda_core.digest import function_digest, snapshot_digest
 from klambda_core.kinds import ALIAS, FUNCTION, VERSION, Kind
+from klambda_core.urls import UrlPlace, url_id
 from klambda_gateway.api.call import Services
 from klambda_gateway.api.dispatch import Dispatcher, RawAnswer, RawRequest
+from klambda_gateway.api.grants import Grants
 from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.objects import Objects
 from klambda_gateway.auth.authorizer import denied, in_own_account
@@ -42,10 +44,12 @@ from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.instances.streamed import Ending, Opening
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
+from klambda_gateway.routing.table import RoutingTable
 from klambda_kube.api import Api, ListResult
 from klambda_kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
 
 REGION = "us-east-1"
+PLACE = UrlPlace(region=REGION, port=8080)
 ACCOUNT = "123456789012"
 OTHER = "210987654321"
 """The account of every namespace but `default`."""
@@ -296,6 +300,10 @@ class World:
         self.kube = FakeKube()
         self.blobs = FakeBlobs()
         self.invoker = FakeInvoker()
+        self.table = RoutingTable()
+        """What crossing to another account sees."""
+        self.others: dict[str, str] = {}
+        """Other accounts: their namespaces."""
         nobody = Nobody()
         objects = Objects(
             cast("Api", self.kube),
@@ -316,8 +324,10 @@ class World:
             invoker=self.invoker,
             gate=Gate(OneKey(), region=REGION, account_of=lambda _: ACCOUNT),
             authorizer=self.rights,
+            grants=Grants(namespace_of=self.others.get, entry=self.table.get),
             links=CodeLinks("k" * 64, lambda: 1_000_000.0),
             shelf=self.shelf,
+            urls=lambda *what: PLACE.address(url_id("k" * 64, *what)),
             region=REGION,
             now=lambda: datetime.now(UTC),
             new_id=lambda: str(uuid.uuid4()),

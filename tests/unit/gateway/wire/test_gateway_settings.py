@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from klambda_core.urls import UrlPlace
 from klambda_gateway.settings import Settings, SettingsError, from_environment
 
 CHART = {
@@ -15,6 +16,10 @@ CHART = {
     "KLAMBDA_ACCOUNTS": '{"default": "123456789012"}',
     "KLAMBDA_STORE_URL": "http://store:8090",
     "KLAMBDA_PUBLIC_URL": "https://lambda.example.com/",
+    "KLAMBDA_URL_DOMAIN": "example.com",
+    "KLAMBDA_URL_SCHEME": "https",
+    "KLAMBDA_URL_PORT": "8443",
+    "KLAMBDA_TRUSTED_PROXIES": "10.0.0.0/8, fd00::1,",
     "KLAMBDA_IDLE_SECONDS": "30",
     "KLAMBDA_WATCH_NAMESPACES": "a, b,",
     "KLAMBDA_RUNTIMES": '{"python3.13": {"image": "x"}}',
@@ -30,6 +35,10 @@ def test_what_the_chart_says_is_read() -> None:
     assert settings.runtimes == ("python3.12", "python3.13")
     assert settings.idle_seconds == 30
     assert settings.public_url == "https://lambda.example.com"
+    assert settings.urls == UrlPlace(
+        region="eu-central-1", domain="example.com", scheme="https", port=8443
+    )
+    assert [str(each) for each in settings.trusted_proxies] == ["10.0.0.0/8", "fd00::1/128"]
     assert settings.endpoints == {
         "AWS_ENDPOINT_URL_LAMBDA": "http://klambda-gateway.klambda.svc.example.internal:8080"
     }
@@ -56,6 +65,8 @@ def test_only_the_namespace_is_needed() -> None:
         ("KLAMBDA_IDLE_SECONDS", "soon"),
         ("KLAMBDA_IDLE_SECONDS", "-1"),
         ("KLAMBDA_IDLE_SECONDS", "nan"),
+        ("KLAMBDA_URL_DOMAIN", "a b"),
+        ("KLAMBDA_TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
         ("KLAMBDA_ACCOUNTS", "{"),
         ("KLAMBDA_RUNTIMES", "[]"),
         ("KLAMBDA_FAST_LANE", "maybe"),

@@ -1,0 +1,60 @@
+"""What the platform answers in the function's stead: statuses, texts, headers.
+
+Place: raised in ``urls.door``, answered there. Invariants: pure; a refusal says no more than AWS's
+does: whoever calls a public address learns nothing about why a function cannot run.
+Source: aws-contract d; texts marked O are ours.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from klambda_core.errors import LambdaError
+from klambda_gateway.urls.response import JSON_TYPE, Answer, Head
+
+
+class Refused(Exception):
+    """The platform answers in the function's stead."""
+
+    def __init__(self, status: int, body: bytes, *, error: str = "", content: str = JSON_TYPE):
+        super().__init__(body.decode())
+        headers = [("content-type", content)]
+        if error:
+            headers.append(("x-amzn-ErrorType", error))
+        self.answer = Answer(head=Head(status=status, headers=headers), body=body)
+
+
+def unknown() -> Refused:
+    """No such URL."""
+    return Refused(HTTPStatus.FORBIDDEN, b'{"Message":null}', error="AccessDeniedException")
+
+
+def forbidden() -> Refused:
+    """Not signed, wrongly signed, or not let in by the policy."""
+    return Refused(HTTPStatus.FORBIDDEN, b'{"Message":"Forbidden"}', error="AccessDeniedException")
+
+
+def failed() -> Refused:
+    """The function failed, timed out or returned what is no answer."""
+    return Refused(HTTPStatus.BAD_GATEWAY, b"Internal Server Error", content="text/plain")
+
+
+def too_large() -> Refused:
+    """The request, or the event made of it, is over 6 MB (O: the text)."""
+    return Refused(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        b'{"Message":"Request Entity Too Large"}',
+        error="RequestTooLargeException",
+    )
+
+
+def translated(error: LambdaError) -> Refused:
+    """What a client is told when the function did not run; throttles keep Lambda's body."""
+    match error.status:
+        case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return Refused(error.status, error.body(), error=error.error.name)
+        case HTTPStatus.SERVICE_UNAVAILABLE:
+            text = b'{"Message":"Service Unavailable"}'  # O; why is not the public's business
+            return Refused(error.status, text, error=error.error.name)
+        case _:
+            return failed()

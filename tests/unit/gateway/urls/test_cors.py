@@ -1,0 +1,112 @@
+"""Cross-origin rules (aws-contract d)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from klambda_gateway.urls.cors import CorsRules, is_preflight, read_rules
+
+APP = "https://app.example.com"
+FULL = {
+    "allowOrigins": [APP, "http://localhost:3000"],
+    "allowMethods": ["GET", "PUT"],
+    "allowHeaders": ["content-type", "x-a"],
+    "exposeHeaders": ["x-b", "date"],
+    "maxAge": 600,
+    "allowCredentials": True,
+}
+
+
+def rules(**cors: Any) -> CorsRules:
+    read = read_rules(cors)
+    assert read is not None
+    return read
+
+
+@pytest.mark.parametrize(
+    ("cors", "origin", "headers"),
+    [
+        (
+            FULL,
+            APP,
+            {
+                "vary": "Origin",
+                "access-control-allow-origin": APP,
+                "access-control-allow-methods": "GET,PUT",
+                "access-control-allow-headers": "content-type,x-a",
+                "access-control-max-age": "600",
+                "access-control-allow-credentials": "true",
+            },
+        ),
+        (FULL, "HTTPS://APP.example.com", None),
+        (FULL, "https://evil.example.com", {"vary": "Origin"}),
+        (FULL, "null", {"vary": "Origin"}),
+        (
+            {"allowOrigins": ["*"], "allowMethods": ["*"], "maxAge": 0},
+            "null",
+            {
+                "vary": "Origin",
+                "access-control-allow-origin": "*",
+                "access-control-allow-methods": "*",
+                "access-control-max-age": "0",
+            },
+        ),
+        ({"allowMethods": ["GET"]}, APP, {"vary": "Origin"}),
+    ],
+)
+def test_preflights(cors: dict[str, Any], origin: str, headers: dict[str, str] | None) -> None:
+    answer = dict(rules(**cors).preflight(origin))
+    if headers is None:  # origins are compared without case, and echoed as sent
+        assert answer["access-control-allow-origin"] == origin
+    else:
+        assert answer == headers
+
+
+def test_the_functions_own_headers_are_replaced() -> None:
+    own = [
+        ("content-type", "text/plain"),
+        ("access-control-allow-origin", "*"),
+        ("access-control-max-age", "1"),
+        ("vary", "Accept"),
+    ]
+    assert rules(**FULL).apply(own, APP) == [
+        ("content-type", "text/plain"),
+        ("vary", "Accept"),
+        ("vary", "Origin"),
+        ("access-control-allow-origin", APP),
+        ("access-control-expose-headers", "x-b,date"),
+        ("access-control-allow-credentials", "true"),
+    ]
+
+
+@pytest.mark.parametrize("origin", [None, "https://evil.example.com"])
+def test_other_origins_get_no_permission_not_even_the_functions(origin: str | None) -> None:
+    answer = rules(**FULL).apply([("access-control-allow-origin", "*")], origin)
+    assert answer == [("vary", "Origin")]
+
+
+@pytest.mark.parametrize("vary", ["Origin", "accept, ORIGIN", "*"])
+def test_vary_is_not_said_twice(vary: str) -> None:
+    assert rules(**FULL).apply([("vary", vary)], None) == [("vary", vary)]
+
+
+def test_no_rules() -> None:
+    assert read_rules(None) is None
+    assert read_rules({}) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "origin", "asked", "is_one"),
+    [
+        ("OPTIONS", APP, "GET", True),
+        ("OPTIONS", APP, None, False),
+        ("OPTIONS", None, "GET", False),
+        ("GET", APP, "GET", False),
+    ],
+)
+def test_what_a_preflight_is(
+    method: str, origin: str | None, asked: str | None, is_one: bool
+) -> None:
+    assert is_preflight(method, origin, asked) is is_one
