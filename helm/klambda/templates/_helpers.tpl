@@ -88,6 +88,12 @@ capabilities: {drop: [ALL]}
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: KLAMBDA_REGION
   value: {{ .Values.region | quote }}
+- name: KLAMBDA_URL_SCHEME
+  value: {{ .Values.functionUrls.scheme | quote }}
+- name: KLAMBDA_URL_DOMAIN
+  value: {{ .Values.functionUrls.domain | quote }}
+- name: KLAMBDA_URL_PORT
+  value: {{ .Values.functionUrls.port | default "" | toString | quote }}
 - name: KLAMBDA_CLUSTER_DOMAIN
   value: {{ .Values.clusterDomain | quote }}
 - name: KLAMBDA_ACCOUNTS

@@ -31,6 +31,7 @@ SOURCES = {
     "operator": REPOSITORY / "operator" / "klambda_operator" / "settings.py",
     "store": REPOSITORY / "store" / "klambda_store" / "settings.py",
 }
+URLS = REPOSITORY / "common" / "klambda_core" / "urls.py"
 
 
 @functools.cache
@@ -117,7 +118,7 @@ def test_every_pod_is_restricted(scenario: str) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS)
 @pytest.mark.parametrize("part", PARTS)
 def test_every_variable_is_one_that_the_program_reads(scenario: str, part: str) -> None:
-    source = SOURCES[part].read_text()
+    source = SOURCES[part].read_text() + URLS.read_text()
     for name in environment(scenario, part):
         assert f'"{name}"' in source, f"{part} does not read {name}"
 
@@ -237,6 +238,51 @@ def test_instances_cannot_be_called() -> None:
     assert not [each for each in without if each["kind"] == "NetworkPolicy"]
 
 
+def test_function_urls_of_a_real_domain_arrive_as_they_were_sent() -> None:
+    host = "*.lambda-url.eu-central-1.functions.example.com"
+    found = objects(rendered("ha"))
+    ingress = only(found, "Ingress", "klambda-function-urls")["spec"]
+    assert ingress["tls"] == [{"hosts": [host], "secretName": "function-urls-tls"}]
+    (rule,) = ingress["rules"]
+    assert rule["host"] == host
+    (path,) = rule["http"]["paths"]
+    assert (path["path"], path["pathType"]) == ("/", "Prefix")
+    service = only(found, "Service", path["backend"]["service"]["name"])
+    assert path["backend"]["service"]["port"]["name"] == service["spec"]["ports"][0]["name"]
+    route = only(found, "HTTPRoute", "klambda-function-urls")["spec"]
+    assert route["hostnames"] == [host]
+    assert route["parentRefs"] == [
+        {"name": "shared", "namespace": "ingress", "sectionName": "https"}
+    ]
+    (rule,) = route["rules"]
+    assert "filters" not in rule
+    assert rule["backendRefs"] == [{"name": "klambda-gateway", "port": 80}]
+    assert not [each for each in found if each["kind"] == "Gateway"]
+    for part in ("gateway", "operator"):
+        assert environment("ha", part)["KLAMBDA_URL_DOMAIN"] == "functions.example.com"
+        assert environment("ha", part)["KLAMBDA_URL_PORT"] == ""
+
+
+def test_a_gateway_is_made_where_none_is_named() -> None:
+    found = objects(rendered("namespaced"))
+    (listener,) = only(found, "Gateway", "klambda-function-urls")["spec"]["listeners"]
+    assert listener == {
+        "name": "https",
+        "protocol": "HTTPS",
+        "port": 8443,
+        "hostname": "*.lambda-url.us-east-1.example.com",
+        "tls": {
+            "mode": "Terminate",
+            "certificateRefs": [{"kind": "Secret", "name": "function-urls-tls"}],
+        },
+    }
+    route = only(found, "HTTPRoute", "klambda-function-urls")["spec"]
+    assert route["parentRefs"] == [{"name": "klambda-function-urls"}]
+    plain = objects(rendered("default"))
+    assert not {each["kind"] for each in plain} & {"Ingress", "Gateway", "HTTPRoute"}
+    assert environment("default", "gateway")["KLAMBDA_URL_PORT"] == "8080"
+
+
 def test_budgets_only_for_what_is_several() -> None:
     def budgets(scenario: str) -> set[str]:
         return {
@@ -255,6 +301,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"gateway": {"replicas": "many"}}, "integer"),
     ({"gateway": {"publicUrl": "https://x.example.com/"}}, "x.example.com"),
     ({"gateway": {"service": {"nodePort": 0}}}, "minimum"),
+    ({"functionUrls": {"domain": "localhost:8080"}}, "localhost:8080"),
+    ({"functionUrls": {"scheme": "ftp"}}, "ftp"),
+    ({"functionUrls": {"trustedProxies": ["proxy"]}}, "proxy"),
+    ({"functionUrls": {"httpRoute": {"parentRefs": [{}]}}}, "name"),
     ({"region": "nowhere"}, "nowhere"),
     ({"accounts": {"default": "123"}}, "123"),
     ({"accounts": {"default": 123456789012}}, "string"),
@@ -291,6 +341,7 @@ def test_a_wrong_value_is_refused_by_name(change: dict[str, Any], complaint: str
     ("setting", "complaint"),
     [
         ("gateway.replica=2", "additional properties 'replica' not allowed"),
+        ("functionUrls.httpRoute.enabled=true", "give parentRefs, or gatewayClassName"),
         ("runtimeSubstitutions.python3\\.12=python9", "python9 is not in runtimes"),
     ],
 )
