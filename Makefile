@@ -64,6 +64,7 @@ lint: venv ## ruff, format, import contracts, freshness of generated files
 	@$(RUN)ruff format --check .
 	@$(RUN)lint-imports
 	@$(RUN)python -m tools.crdgen --check
+	@$(RUN)python -m tools.apitable --check
 
 type: venv ## mypy --strict
 	@$(RUN)mypy

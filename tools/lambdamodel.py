@@ -3,9 +3,9 @@
 Place: run at build time by a developer (``python -m tools.lambdamodel``); the result
 ``gateway/klambda_gateway/api/model.json`` is committed, read by ``api.model``, and compared with
 the pinned botocore by a test (``--check``). botocore is no dependency of the running gateway.
-Invariants: names, order, ranges, enums, patterns are the model's; ``OVERRIDES`` is the whole list
-of what differs on purpose. Not here: output shapes (answers are written by hand, tested with
-botocore's own parser).
+Invariants: names, order, ranges, enums, patterns are the model's; ``OVERRIDES`` and ``REFERENCES``
+are the whole list of what differs on purpose. Not here: output shapes (answers are written by hand,
+tested with botocore's own parser).
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ OVERRIDES: Mapping[str, Mapping[str, Any]] = {
     "EphemeralStorageSize": {"max": 10240},
     # A wrong runtime is InvalidParameterValueException with another text (aws-contract a.4).
     "Runtime": {"enum": None},
+}
+
+REFERENCES: Mapping[tuple[str, str], str] = {
+    # Deleting answers with 140, as creating does (aws-contract a.3).
+    ("DeleteFunctionRequest", "FunctionName"): "FunctionName",
 }
 
 _CONSTRAINTS = ("min", "max", "pattern", "enum", "streaming")
@@ -75,7 +80,8 @@ def _collect(source: Mapping[str, Any], name: str, into: dict[str, Any]) -> None
     match shape["type"]:
         case "structure":
             compact["members"] = {
-                member: _member(reference) for member, reference in shape["members"].items()
+                member: _member(reference, REFERENCES.get((name, member)))
+                for member, reference in shape["members"].items()
             }
             compact.update({key: shape[key] for key in ("required", "payload") if key in shape})
             references = [reference["shape"] for reference in shape["members"].values()]
@@ -91,8 +97,8 @@ def _collect(source: Mapping[str, Any], name: str, into: dict[str, Any]) -> None
         _collect(source, reference, into)
 
 
-def _member(reference: Mapping[str, Any]) -> dict[str, str]:
-    member = {"shape": reference["shape"]}
+def _member(reference: Mapping[str, Any], shape: str | None) -> dict[str, str]:
+    member = {"shape": shape or reference["shape"]}
     if "location" in reference:
         member["in"] = reference["location"]
         member["name"] = reference.get("locationName", "")

@@ -13,6 +13,11 @@ def lambda_timestamp(moment: datetime) -> str:
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}+0000"
 
 
+def iso_timestamp(moment: datetime) -> str:
+    """Times of function URLs: microseconds and a Z."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
 def kube_timestamp(moment: datetime) -> str:
     """metav1.Time."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

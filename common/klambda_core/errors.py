@@ -207,6 +207,14 @@ def qualifier_mismatch() -> LambdaError:
     )
 
 
+def only_latest() -> LambdaError:
+    """An update of a published version (D: recorded in appleboy/lambda-action#6; its end K)."""
+    return invalid_parameter(
+        "Current operation does not support versions other than $LATEST. Please set the version to "
+        "$LATEST or do not set a version in your request."
+    )
+
+
 def resource_not_found() -> LambdaError:
     """URL configs, layers, event source mappings, policies (L)."""
     return not_found("The resource you requested does not exist.")

@@ -166,6 +166,8 @@ def problem_of(spec: Mapping[str, Any]) -> str | None:
 def _misplaced(spec: Mapping[str, Any], source: Source, traits: Traits) -> str | None:
     if source.is_queue and "startingPosition" in spec:
         return "StartingPosition is not valid for SQS event sources."
+    if (spec.get("destinationConfig") or {}).get("onSuccess", {}).get("destination"):
+        return "Unsupported DestinationConfig parameter for given event source mapping type."
     strangers = [name for name in spec if name not in traits.members]
     if strangers:
         return f"Unsupported '{strangers[0]}' parameter for given event source mapping type."

@@ -48,11 +48,23 @@ def version_state(version: Version) -> Lifecycle:
 
 
 def revision_id(item: KubeObject) -> str:
-    """RevisionId of an object: new with every generation, nonce and published version."""
-    last_version = item.status.last_version if isinstance(item, Function) else None
+    """RevisionId of an object: new with every generation, nonce, published version and state.
+
+    That a function's settling changes it too is AWS's way (aws/aws-sdk#377): whoever updates with
+    a precondition reads the function again once it is Active.
+    """
     meta = item.metadata
-    parts = (meta.uid, meta.generation, meta.annotations.get(labels.NONCE, ""), last_version or 0)
+    parts = [meta.uid, meta.generation, meta.annotations.get(labels.NONCE, "")]
+    match item:
+        case Function():
+            parts += [item.status.last_version or 0, *_settled(function_state(item))]
+        case Version():
+            parts += _settled(version_state(item))
     return str(uuid.uuid5(_NAMESPACE, "\n".join(str(part) for part in parts)))
+
+
+def _settled(lifecycle: Lifecycle) -> list[str]:
+    return [lifecycle.state, lifecycle.last_update_status or ""]
 
 
 def _derive(wanted: str, active: Active | None, failed: Failed | None) -> Lifecycle:

@@ -70,6 +70,19 @@ def runtime(name: str, runtimes: Sequence[str]) -> None:
         raise errors.unknown_runtime(name, known)
 
 
+_SNAP_START = re.compile(r"java(11|17|21|25)|python3\.(1[2-9])|dotnet([89]|10)")
+"""Runtimes with SnapStart (D: Java 11, Python 3.12, .NET 8 and later)."""
+
+
+def snap_start(given: Mapping[str, Any], runtime_name: str | None) -> None:
+    """SnapStart is for some runtimes only."""
+    wanted = given.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions"
+    if wanted and not _SNAP_START.fullmatch(runtime_name or ""):
+        raise errors.invalid_parameter(
+            f"{runtime_name} is not supported for SnapStart enabled functions."
+        )
+
+
 def environment(variables: Mapping[str, str]) -> None:
     """At most 4 KB, no reserved names."""
     reserved = [name for name in variables if name in limits.RESERVED_ENVIRONMENT]

@@ -21,6 +21,7 @@ from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.function_layers import check_size
 from klambda_gateway.api.lookup import (
     check_changeable,
+    check_latest,
     check_pod,
     check_revision,
     function_of,
@@ -65,6 +66,7 @@ async def uploaded(services: Services, call: Call, code: Mapping[str, Any]) -> B
 async def update_function_code(services: Services, call: Call) -> Reply:
     """UpdateFunctionCode: 200, LastUpdateStatus InProgress."""
     given, target, place = call.input, call.target(), place_of(call)
+    check_latest(target)
     function = await function_of(services, call, target)
     await check_pod(services, call, function)
     checks.architectures(given)

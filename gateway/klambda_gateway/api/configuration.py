@@ -19,6 +19,7 @@ from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.function_layers import check_size, remembered, resolved
 from klambda_gateway.api.lookup import (
     check_changeable,
+    check_latest,
     check_pod,
     check_revision,
     function_of,
@@ -32,6 +33,7 @@ from klambda_gateway.api.views import IN_PROGRESS, function_configuration
 async def update_function_configuration(services: Services, call: Call) -> Reply:
     """UpdateFunctionConfiguration: 200, LastUpdateStatus InProgress."""
     given, target = call.input, call.target()
+    check_latest(target)
     function = await function_of(services, call, target)
     await check_pod(services, call, function)
     checks.configuration(given, runtimes=services.runtimes)
@@ -40,6 +42,7 @@ async def update_function_configuration(services: Services, call: Call) -> Reply
     def decide(current: Function) -> Json:
         check_revision(current, given.get("RevisionId"))
         check_changeable(current, target.function_arn)
+        checks.snap_start(given, given.get("Runtime", current.spec.runtime))
         if layers:
             code = resolved_code(current)
             check_size(code if isinstance(code, CodeRef) else None, layers)

@@ -6,24 +6,25 @@ Version or Alias that the qualifier names. Not here: the events themselves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from klambda_core import errors
-from klambda_core.clock import parse_timestamp
-from klambda_core.crd import Alias, Function, Version
+from klambda_core.arn import FunctionTarget, parse_function
+from klambda_core.clock import lambda_timestamp, parse_timestamp
 from klambda_core.crd.access import EventInvokeConfig
 from klambda_core.crd.base import Json
+from klambda_core.labels import EVENT_INVOKE_MODIFIED
 from klambda_core.names import LATEST
 from klambda_gateway.api.call import Call, Reply, Services
+from klambda_gateway.api.lookup import Holder, Lack, holder_of
 from klambda_gateway.api.naming import Target
 from klambda_gateway.api.objects import merge_members
 from klambda_gateway.api.paging import page, with_marker
-from klambda_gateway.api.views import last_modified
-
-Holder = Function | Version | Alias
 
 _NO_FUNCTION = "The function doesn't exist."
+_SERVICES = frozenset(("sqs", "sns", "lambda", "events"))
+"""Whose resources can be destinations; S3 too, of failures (M: DestinationConfig)."""
 
 
 async def put_function_event_invoke_config(services: Services, call: Call) -> Reply:
@@ -31,6 +32,7 @@ async def put_function_event_invoke_config(services: Services, call: Call) -> Re
     target = call.target()
     holder = await _holder(services, call, target, errors.not_found(_NO_FUNCTION))
     config = _given(call, target)
+    await _check_functions(services, call, config)
     return await _store(services, holder, target, dict(config))
 
 
@@ -41,7 +43,9 @@ async def update_function_event_invoke_config(services: Services, call: Call) ->
     if holder.spec.event_invoke_config is None:
         raise _none(target)
     stored = holder.spec.event_invoke_config.to_json()
-    return await _store(services, holder, target, {**stored, **_given(call, target)})
+    config = _given(call, target)
+    await _check_functions(services, call, config)
+    return await _store(services, holder, target, {**stored, **config})
 
 
 async def get_function_event_invoke_config(services: Services, call: Call) -> Reply:
@@ -101,23 +105,54 @@ def _given(call: Call, target: Target) -> Mapping[str, Any]:
 
 
 def _destinations(given: Mapping[str, Any], target: Target) -> Json:
-    config: Json = {}
-    for name, spec in (("OnSuccess", "onSuccess"), ("OnFailure", "onFailure")):
-        destination = given.get(name, {}).get("Destination")
-        if destination:
-            if destination in (target.function_arn, target.invoked_arn):
-                raise errors.invalid_parameter(
-                    "You can't specify the function as a destination for itself."
-                )
-            config[spec] = {"destination": destination}
-    return config
+    """The destinations that are named; whether they can be one is checked by kind of service."""
+    success = given.get("OnSuccess", {}).get("Destination")
+    failure = given.get("OnFailure", {}).get("Destination")
+    if any(arn in (target.function_arn, target.invoked_arn) for arn in (success, failure) if arn):
+        raise errors.invalid_parameter(
+            "You can't specify the function as a destination for itself."
+        )
+    for arn, allowed in ((success, _SERVICES), (failure, {*_SERVICES, "s3"})):
+        if arn and not _is_destination(arn, allowed):
+            raise errors.invalid_parameter(
+                "The provided destination config DestinationConfig(onSuccess="
+                f"{_java('OnSuccess', success)}, onFailure={_java('OnFailure', failure)}) is "
+                "invalid."
+            )
+    pairs = (("onSuccess", success), ("onFailure", failure))
+    return {name: {"destination": arn} for name, arn in pairs if arn}
+
+
+def _is_destination(arn: str, allowed: Container[str]) -> bool:
+    parts = arn.split(":", 5)
+    if len(parts) < 6 or parts[2] not in allowed:
+        return False
+    return parts[2] not in ("sqs", "sns") or not arn.endswith(".fifo")
+
+
+def _java(name: str, arn: str | None) -> str:
+    return f"{name}(destination={arn})" if arn else "null"
+
+
+async def _check_functions(services: Services, call: Call, config: Mapping[str, Any]) -> None:
+    """A function that is a destination exists."""
+    for each in config.get("destinationConfig", {}).values():
+        arn = each["destination"]
+        parsed = parse_function(arn) if ":function:" in arn else None
+        if not isinstance(parsed, FunctionTarget) or parsed.account != call.account:
+            continue  # not a function, or one that cannot be looked up
+        if await services.objects.function(call.namespace, parsed.name) is None:
+            raise errors.invalid_parameter(f"The destination ARN {arn} is invalid.")
 
 
 async def _store(services: Services, holder: Holder, target: Target, config: Json) -> Reply:
     def decide(current: Holder) -> Json:
         old = current.spec.event_invoke_config
         stored = old.to_json() if old is not None else {}
-        return {"spec": {"eventInvokeConfig": merge_members(stored, config)}}
+        return {
+            "metadata": {"annotations": {EVENT_INVOKE_MODIFIED: lambda_timestamp(services.now())}},
+            "spec": {"eventInvokeConfig": merge_members(stored, config)},
+        }
 
     changed: Holder = await services.objects.change(holder, decide, gone=_none(target))
     shown = EventInvokeConfig.model_validate(config)
@@ -125,7 +160,8 @@ async def _store(services: Services, holder: Holder, target: Target, config: Jso
 
 
 def _shown(holder: Holder, config: EventInvokeConfig, arn: str) -> Json:
-    moment = parse_timestamp(last_modified(holder))
+    written = holder.metadata.annotations.get(EVENT_INVOKE_MODIFIED)
+    moment = parse_timestamp(written or holder.metadata.creation_timestamp)
     destinations = config.destination_config
     document: Json = {
         "LastModified": moment.timestamp() if moment is not None else 0,
@@ -153,12 +189,7 @@ def _none(target: Target) -> errors.LambdaError:
 async def _holder(
     services: Services, call: Call, target: Target, missing: errors.LambdaError
 ) -> Holder:
-    function = await services.objects.function(call.namespace, target.name)
-    found: Holder | None = function
-    if function is not None and target.alias is not None:
-        found = await services.objects.alias(function, target.alias)
-    elif function is not None and target.version is not None:
-        found = await services.objects.version(function, target.version)
-    if found is None:
+    found = await holder_of(services, call, target)
+    if isinstance(found, Lack):
         raise missing
     return found

@@ -35,6 +35,7 @@ async def create_function(services: Services, call: Call) -> Reply:
     checks.function_name(target.name)
     checks.configuration(given, runtimes=services.runtimes)
     checks.package(given)
+    checks.snap_start(given, given.get("Runtime"))
     if await services.objects.function(call.namespace, target.name) is not None:
         raise errors.function_exists(target.name)
     if "CodeSigningConfigArn" in given:
@@ -145,6 +146,8 @@ async def list_functions(services: Services, call: Call) -> Reply:
     """ListFunctions: by name; with FunctionVersion=ALL every version, qualified."""
     place = place_of(call)
     functions = await services.objects.functions(call.namespace)
+    if call.input.get("MasterRegion", "ALL") != "ALL":
+        functions = []  # The master region of replicas at the edge, of which there are none.
     if call.input.get("FunctionVersion") != "ALL":
         chosen, marker = page(functions, call.input, lambda f: f.aws_name)
         documents = [function_configuration(f, place, state=False) for f in chosen]

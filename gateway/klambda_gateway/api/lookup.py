@@ -57,6 +57,12 @@ async def function_of(services: Services, call: Call, target: Target) -> Functio
     return found
 
 
+def check_latest(target: Target) -> None:
+    """Raise 400 when a version or alias is to be changed, which only $LATEST can be."""
+    if not target.is_latest:
+        raise errors.only_latest()
+
+
 async def find(services: Services, call: Call, target: Target) -> Found:
     """Follow the qualifier. Raises 404 naming the ARN as asked for."""
     function = await function_of(services, call, target)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from klambda_gateway.api import (
+    absent,
     aliases,
     code,
     concurrency,
@@ -31,6 +32,7 @@ from klambda_gateway.api import (
 from klambda_gateway.api.call import Handler
 
 HANDLERS: Mapping[str, Handler] = {
+    **absent.ABSENT,
     "Invoke": invoke.invoke,
     "InvokeWithResponseStream": streaming.invoke_with_response_stream,
     "CreateFunction": functions.create_function,
@@ -50,6 +52,7 @@ HANDLERS: Mapping[str, Handler] = {
     "AddPermission": policy.add_permission,
     "RemovePermission": policy.remove_permission,
     "GetPolicy": policy.get_policy,
+    "GetResourcePolicy": policy.get_resource_policy,
     "CreateFunctionUrlConfig": urls.create_function_url_config,
     "GetFunctionUrlConfig": urls.get_function_url_config,
     "UpdateFunctionUrlConfig": urls.update_function_url_config,

@@ -16,15 +16,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from klambda_core import errors, limits
-from klambda_core.crd import Alias, Function, Version
+from klambda_core.arn import Malformed, parse_function
+from klambda_core.crd import Version
 from klambda_core.crd.access import Permission
 from klambda_core.crd.base import Json
 from klambda_core.errors import LambdaError
 from klambda_core.names import LATEST
 from klambda_core.state import revision_id
 from klambda_gateway.api.call import Call, Reply, Services
-from klambda_gateway.api.lookup import function_of
-from klambda_gateway.api.naming import Target
+from klambda_gateway.api.lookup import Holder, Lack, holder_of
+from klambda_gateway.api.naming import Target, target_of
 from klambda_gateway.auth.policy import PUBLIC_STATEMENTS
 
 _ACCOUNT = re.compile(r"\d{12}")
@@ -43,8 +44,6 @@ _MEMBERS = {
     "InvokedViaFunctionUrl": "invokedViaFunctionUrl",
 }
 
-Holder = Function | Version | Alias
-
 _PUBLIC = tuple(
     Permission(**{name: value for name, value in asdict(each).items() if value is not None})
     for each in PUBLIC_STATEMENTS
@@ -56,6 +55,10 @@ async def add_permission(services: Services, call: Call) -> Reply:
     given, target = call.input, call.target()
     if target.qualifier == LATEST:
         raise errors.invalid_parameter("We currently do not support adding policies for $LATEST.")
+    if "FunctionUrlAuthType" in given and given["Action"] != "lambda:InvokeFunctionUrl":
+        raise errors.invalid_parameter(
+            "FunctionUrlAuthType is only supported for lambda:InvokeFunctionUrl action"
+        )
     entry = {spec: given[name] for name, spec in _MEMBERS.items() if name in given}
     permission = Permission.model_validate(entry)
     shown = statement(permission, target.arn)
@@ -97,7 +100,20 @@ async def remove_permission(services: Services, call: Call) -> Reply:
 
 async def get_policy(services: Services, call: Call) -> Reply:
     """GetPolicy: the whole document as a string."""
-    target = call.target()
+    return await _read(services, call, call.target())
+
+
+async def get_resource_policy(services: Services, call: Call) -> Reply:
+    """GetResourcePolicy: the same by ARN."""
+    arn = call.input["ResourceArn"]
+    if isinstance(parse_function(arn), Malformed):
+        raise errors.resource_not_found()
+    return await _read(
+        services, call, target_of(arn, None, region=call.region, account=call.account)
+    )
+
+
+async def _read(services: Services, call: Call, target: Target) -> Reply:
     holder = await _holder(services, call, target)
     policy = [*(holder.spec.policy or []), *_implied(holder)]
     if not policy:
@@ -178,16 +194,12 @@ def _stored(policy: Sequence[Permission], target: Target) -> list[Json]:
 
 async def _holder(services: Services, call: Call, target: Target) -> Holder:
     """The object whose policy a qualifier means. Raises 404."""
-    function = await function_of(services, call, target)
-    found: Holder | None = function
-    if target.alias is not None:
-        found = await services.objects.alias(function, target.alias)
-        if found is None:
+    found = await holder_of(services, call, target)
+    match found:
+        case Lack.ALIAS:
             raise errors.alias_not_found(target.arn)
-    elif target.version is not None:
-        found = await services.objects.version(function, target.version)
-    if found is None:
-        raise errors.function_not_found(target.arn)
+        case Lack():
+            raise errors.function_not_found(target.arn)
     return found
 
 

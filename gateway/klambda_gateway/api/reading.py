@@ -42,12 +42,13 @@ def read(operation: Operation, parts: Parts, *, model: Model = MODEL) -> Input:
         return {}
     shape = model.shapes[operation.input]
     document = {} if shape.payload else _document(shape, parts.body)
+    payload = shape.members.get(shape.payload or "")
     query = query_members(parts.query)
     result: Input = {}
     for member in shape.members.values():
         value: Any
-        if member.name == shape.payload:
-            value = parts.body
+        if member is payload:
+            value = _payload(model.shapes[member.shape], parts.body, model)
         elif member.location == "body":
             value = _typed(model.shapes[member.shape], document.get(member.name), model)
         else:
@@ -55,6 +56,13 @@ def read(operation: Operation, parts: Parts, *, model: Model = MODEL) -> Input:
         if value is not None:
             result[member.name] = value
     return result
+
+
+def _payload(shape: Shape, body: bytes, model: Model) -> Any:
+    """A body that is one member: raw bytes, or the document of a structure."""
+    if shape.type != "structure":
+        return body
+    return _structure(shape, _document(shape, body), model) if body else None
 
 
 def query_members(query: bytes) -> Mapping[str, list[str]]:

@@ -1,8 +1,8 @@
 """Function URL configs: one per function and one per alias. Texts: aws-contract d.
 
 Place: operations of ``dispatch``'s table; the config lives on the Function or Alias. What the API
-makes is never ``public`` by itself: as on AWS, permissions decide. Times are those of the object,
-which keeps no others. Not here: answering requests to the URLs.
+makes is never ``public`` by itself: as on AWS, permissions decide. Its times are annotations of the
+object, else the object's birth. Not here: answering requests to the URLs.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from klambda_core import errors
-from klambda_core.clock import kube_to_lambda
+from klambda_core.clock import iso_timestamp, lambda_timestamp, parse_timestamp
 from klambda_core.crd import Alias, Function
 from klambda_core.crd.access import FunctionUrl
 from klambda_core.crd.base import Json
+from klambda_core.labels import URL_CREATED, URL_MODIFIED
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.naming import Target
 from klambda_gateway.api.objects import merge_members
 from klambda_gateway.api.paging import page, with_marker
-from klambda_gateway.api.views import last_modified, pascal_members
+from klambda_gateway.api.views import pascal_members
 
 Holder = Function | Alias
 
@@ -46,7 +47,8 @@ async def create_function_url_config(services: Services, call: Call) -> Reply:
                 f"Failed to create function url config for [functionArn = {target.arn}]. Error "
                 "message:  FunctionUrlConfig exists for this Lambda function"
             )
-        return {"spec": {"url": {"invokeMode": "BUFFERED", "public": False} | _given(call.input)}}
+        given = {"invokeMode": "BUFFERED", "public": False} | _given(call.input)
+        return _written(services, {"url": given}, URL_CREATED, URL_MODIFIED)
 
     made = await _changed(services, holder, decide)
     document = _shown(services, call, made, target)
@@ -70,7 +72,7 @@ async def update_function_url_config(services: Services, call: Call) -> Reply:
         if given.get("authType", old.get("authType")) != old.get("authType"):
             given["public"] = False  # to open a URL to everybody takes AddPermission here
         new = {name: v for name, v in (old | given).items() if v is not None}
-        return {"spec": {"url": merge_members(old, new)}}
+        return _written(services, {"url": merge_members(old, new)}, URL_MODIFIED)
 
     changed = await _changed(services, holder, decide)
     return Reply(document=_shown(services, call, changed, target))
@@ -147,9 +149,21 @@ def _shown(services: Services, call: Call, holder: Holder, target: Target) -> Js
     return _document(config) | {
         "FunctionUrl": services.urls(call.namespace, target.name, target.qualifier),
         "FunctionArn": target.arn,
-        "CreationTime": kube_to_lambda(holder.metadata.creation_timestamp) or "",
-        "LastModifiedTime": last_modified(holder),
+        "CreationTime": _time(holder, URL_CREATED),
+        "LastModifiedTime": _time(holder, URL_MODIFIED),
     }
+
+
+def _written(services: Services, spec: Json, *times: str) -> Json:
+    now = lambda_timestamp(services.now())
+    return {"metadata": {"annotations": dict.fromkeys(times, now)}, "spec": spec}
+
+
+def _time(holder: Holder, annotation: str) -> str:
+    """A time as function URLs spell it (aws-contract a.1)."""
+    written = holder.metadata.annotations.get(annotation) or holder.metadata.creation_timestamp
+    moment = parse_timestamp(written)
+    return iso_timestamp(moment) if moment is not None else ""
 
 
 def _document(config: FunctionUrl) -> Json:

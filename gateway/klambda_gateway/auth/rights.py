@@ -85,7 +85,14 @@ RIGHTS: Final[Mapping[str, Right]] = {
         "functions",
         {
             "invoke": "InvokeFunction InvokeAsync",
-            "list": "ListFunctions GetAccountSettings",
+            # What cannot exist here (api.absent) may be asked for by whoever may list functions.
+            "list": "ListFunctions GetAccountSettings CreateCapacityProvider GetCapacityProvider "
+            "UpdateCapacityProvider DeleteCapacityProvider ListCapacityProviders "
+            "ListFunctionVersionsByCapacityProvider GetDurableExecution "
+            "GetDurableExecutionHistory GetDurableExecutionState CheckpointDurableExecution "
+            "StopDurableExecution PauseDurableExecution ResumeDurableExecution "
+            "DeleteDurableExecution SendDurableExecutionCallbackSuccess "
+            "SendDurableExecutionCallbackFailure SendDurableExecutionCallbackHeartbeat",
             "create": "CreateFunction",
             "delete": "DeleteFunction",
             "get": "GetFunction GetFunctionConfiguration GetFunctionConcurrency GetPolicy "

@@ -90,8 +90,15 @@ class TestRevisionId:
     def test_every_change_makes_a_new_one(self, change: dict[str, Any]) -> None:
         assert revision_id(function(**change)) != revision_id(function())
 
-    def test_status_of_the_operator_changes_nothing(self) -> None:
-        assert revision_id(function(status={"active": ACTIVE})) == revision_id(function())
+    def test_a_change_of_state_makes_a_new_one(self) -> None:
+        """As on AWS (aws/aws-sdk#377)."""
+        assert revision_id(function(status={"active": ACTIVE})) != revision_id(function())
+
+    def test_other_status_changes_nothing(self) -> None:
+        moved = ACTIVE | {"revision": "r2", "deployment": "d2"}
+        assert revision_id(function(status={"active": moved})) == revision_id(
+            function(status={"active": ACTIVE})
+        )
 
     def test_aliases_have_one_too(self) -> None:
         body = {

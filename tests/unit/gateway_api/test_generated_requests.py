@@ -149,7 +149,7 @@ def furnished() -> tuple[World, dict[Any, Any]]:
 
 
 QUICK = settings(
-    max_examples=25, deadline=None, derandomize=True,
+    max_examples=12, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 

@@ -297,7 +297,7 @@ def test_event_invoke_configs(world: World, client: Any, function: str) -> None:
     made = put(**name, MaximumRetryAttempts=1)
     assert (made["FunctionArn"], made["MaximumRetryAttempts"]) == (ARN + ":$LATEST", 1)
     assert made["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {}}
-    target = ARN.replace("area", "other")
+    target = f"arn:aws:sqs:{REGION}:{ACCOUNT}:failed"
     merged = client.update_function_event_invoke_config(
         **name, DestinationConfig={"OnFailure": {"Destination": target}}
     )
@@ -415,9 +415,12 @@ def test_other_services_are_refused(world: World) -> None:
 
 
 def test_operations_that_are_not_there_say_so(world: World, client: Any) -> None:
-    status, code, text = refusal(world, client.list_capacity_providers)
+    status, code, text = refusal(
+        world, client.get_durable_execution_state, CheckpointToken="dG9rZW4=",
+        DurableExecutionArn=f"{ARN}:1/durable-execution/e/12345678-1234-1234-1234-123456789012",
+    )  # fmt: skip
     assert (status, code) == (400, "InvalidParameterValueException")
-    assert text == "The operation ListCapacityProviders is not supported by this installation."
+    assert text == "The operation GetDurableExecutionState is not supported by this installation."
 
 
 def test_unsigned_requests(world: World) -> None:

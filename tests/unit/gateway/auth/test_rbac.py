@@ -136,7 +136,7 @@ async def test_another_accounts_arn_is_never_asked_about(world: World) -> None:
 
 
 async def test_an_action_without_a_right_is_denied(world: World) -> None:
-    assert not await world.passes(caller(), "lambda:CreateCapacityProvider", "*")
+    assert not await world.passes(caller(), "lambda:NoSuchThing", "*")
     assert world.kube.reviews == []
 
 

@@ -84,7 +84,6 @@ def test_every_right_is_an_operations() -> None:
 @pytest.mark.parametrize(
     ("action", "resource"),
     [
-        ("lambda:CreateCapacityProvider", "*"),
         ("lambda:NoSuchThing", FUNCTION),
         ("iam:PassRole", FUNCTION),
         ("lambda:TagResource", "arn:aws:s3:::bucket"),
