@@ -78,6 +78,19 @@ class Blobs:
         await self._repeat("PUT", _path(namespace, ref.sha256), data)
         return ref
 
+    async def put_pieces(
+        self, namespace: str, ref: CodeRef, pieces: Callable[[], AsyncIterator[bytes]]
+    ) -> None:
+        """Store what ``pieces`` yields, each time it is called, under its digest."""
+        path = _path(namespace, ref.sha256)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._request("PUT", path, pieces()) as response:
+                    await _raise_for(response)
+                    return
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                await _pause(attempt, error)
+
     async def put_stream(self, namespace: str, chunks: AsyncIterator[bytes]) -> CodeRef:
         """Store bytes whose digest the store finds out. Not repeated: a stream flows once."""
         try:

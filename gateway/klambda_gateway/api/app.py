@@ -18,17 +18,16 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from klambda_core import errors, limits
+from klambda_core import errors
 from klambda_core.errors import LambdaError
 from klambda_gateway.api.call import Services, Streamed
 from klambda_gateway.api.dispatch import Dispatcher, RawAnswer, RawRequest
+from klambda_gateway.api.intake import Intake
 from klambda_gateway.api.links import PREFIX
 from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import BlobMissing, StoreError
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-DISCARDED_MAX = 4 * limits.CREATE_REQUEST_MAX
-"""A longer body is cut off."""
 INVOKING = (b"/invocations", b"/response-streaming-invocations")
 """Ends of the paths on which waiting ends when the client hangs up."""
 
@@ -36,13 +35,13 @@ INVOKING = (b"/invocations", b"/response-streaming-invocations")
 def build_app(services: Services) -> FastAPI:
     """The application. Its lifespan starts nothing: the caller runs the collaborators."""
     app = FastAPI(title="Klambda", openapi_url=None, docs_url=None, redoc_url=None)
-    dispatcher = Dispatcher(services)
+    dispatcher, intake = Dispatcher(services), Intake()
 
     async def code(request: Request) -> Response:
         return await _serve_code(services, dispatcher, request)
 
     async def lambda_api(request: Request) -> Response:
-        return await _serve(dispatcher, request)
+        return await _serve(dispatcher, intake, request)
 
     app.add_route(PREFIX + "{rest:path}", code, methods=["GET", "HEAD"])
     app.add_route("/{rest:path}", lambda_api, methods=METHODS)
@@ -50,17 +49,25 @@ def build_app(services: Services) -> FastAPI:
     return app
 
 
-async def _serve(dispatcher: Dispatcher, request: Request) -> Response:
+async def _serve(dispatcher: Dispatcher, intake: Intake, request: Request) -> Response:
+    signable = _signable(request)
     try:
-        raw = RawRequest(
-            signable=_signable(request),
-            body=await _body(request),
-            base_url=f"{request.url.scheme}://{request.headers.get('host', 'localhost')}",
-        )
+        async with intake.body(request.stream(), signable) as body:
+            raw = RawRequest(
+                signable=signable,
+                body=body.data,
+                base_url=f"{request.url.scheme}://{request.headers.get('host', 'localhost')}",
+                sha256=body.sha256,
+                strings=body.strings,
+            )
+            return await _answered(dispatcher, raw, request)
     except LambdaError as error:
         return _response(dispatcher.refuse(error))
     except ClientDisconnect:
         return Response(status_code=499)
+
+
+async def _answered(dispatcher: Dispatcher, raw: RawRequest, request: Request) -> Response:
     if raw.signable.path.rstrip(b"/").endswith(INVOKING):
         return await _unless_gone(dispatcher, raw, request)
     return _response(await dispatcher.answer(raw))
@@ -95,34 +102,6 @@ def _signable(request: Request) -> Signable:
         query=scope["query_string"],
         headers=scope["headers"],
     )
-
-
-async def _body(request: Request) -> bytes:
-    """The body, at most the largest that any operation takes.
-
-    What is beyond is read and thrown away, within bounds: an answer in the middle of an upload
-    would reach most clients as a broken connection.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > limits.CREATE_REQUEST_MAX:
-            pieces.clear()
-            if size > DISCARDED_MAX:
-                break
-        else:
-            pieces.append(piece)
-    if size > limits.CREATE_REQUEST_MAX:
-        raise _too_big(request)
-    return b"".join(pieces)
-
-
-def _too_big(request: Request) -> LambdaError:
-    operation = "UpdateFunctionCode" if request.method == "PUT" else "CreateFunction"
-    if "/layers/" in request.url.path:
-        operation = "PublishLayerVersion"
-    return errors.request_too_big(limits.CREATE_REQUEST_MAX, operation)
 
 
 class _Stream(StreamingResponse):

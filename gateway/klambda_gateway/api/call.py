@@ -7,6 +7,7 @@ read and valid by the model. Not here: HTTP (``app``).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +27,8 @@ from klambda_gateway.auth.gate import Gate
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.invoke.model import Invoker
+
+CHECKS = 2
 
 
 class Clock(Protocol):
@@ -63,6 +66,8 @@ class Services:
     now: Clock
     new_id: Callable[[], str]
     """Request ids and nonces: UUIDs."""
+    checking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CHECKS))
+    """Packages that are looked into at once: the directory of a zip is memory."""
     concurrent_executions: int = CONCURRENT_EXECUTIONS
     """The account's limit."""
     runtimes: tuple[str, ...] = ()

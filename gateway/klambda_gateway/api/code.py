@@ -8,12 +8,11 @@ what was uploaded is what runs.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from klambda_core import errors
-from klambda_core.code import reference
+from klambda_core.code import CodeRef, reference
 from klambda_core.crd import Blob, Function
 from klambda_core.crd.base import Json
 from klambda_gateway.api import checks
@@ -36,10 +35,11 @@ from klambda_gateway.api.views import (
     function_configuration,
     version_configuration,
 )
+from klambda_gateway.code.upload import Upload
 from klambda_gateway.code.zips import check_upload
 
 
-async def checked(code: Mapping[str, Any]) -> tuple[bytes, int]:
+async def checked(services: Services, code: Mapping[str, Any]) -> tuple[Upload, int]:
     """The zip of a request, found good, and the size of its files. Raises 400 and 413."""
     if "ImageUri" in code:
         raise errors.invalid_parameter(
@@ -51,15 +51,18 @@ async def checked(code: Mapping[str, Any]) -> tuple[bytes, int]:
                 "Code in S3 is not supported by this installation: upload it as ZipFile."
             )
         raise errors.invalid_parameter("Please provide a source for function code.")
-    data: bytes = code["ZipFile"]
-    # Inflating 250 MB takes a second: not on the loop.
-    return data, await asyncio.to_thread(check_upload, data)
+    given = code["ZipFile"]
+    upload = given if isinstance(given, Upload) else Upload.of(given)
+    async with services.checking:
+        # Inflating 250 MB takes a second: not on the loop.
+        return upload, await asyncio.to_thread(check_upload, upload.file())
 
 
 async def uploaded(services: Services, call: Call, code: Mapping[str, Any]) -> Blob:
     """Check and store the zip of a request."""
-    data, unzipped = await checked(code)
-    ref = await services.blobs.put(call.namespace, data)
+    upload, unzipped = await checked(services, code)
+    ref = upload.ref
+    await services.blobs.put_pieces(call.namespace, ref, upload.pieces)
     return Blob(sha256=ref.sha256, size=ref.size, unzipped=unzipped)
 
 
@@ -77,8 +80,8 @@ async def update_function_code(services: Services, call: Call) -> Reply:
         if config is not None:
             check_signature(config, function.aws_name)
     if given.get("DryRun"):
-        data, _ = await checked(given)
-        return Reply(document=_would_be(function_configuration(function, place), given, data))
+        upload, _ = await checked(services, given)
+        return Reply(document=_would_be(function_configuration(function, place), given, upload.ref))
     blob = await uploaded(services, call, given)
     check_size(reference(blob), function.status.layers)
 
@@ -104,9 +107,9 @@ def _changes(function: Function, given: Mapping[str, Any], blob: Blob) -> Json:
     return changes
 
 
-def _would_be(document: Json, given: Mapping[str, Any], data: bytes) -> Json:
+def _would_be(document: Json, given: Mapping[str, Any], ref: CodeRef) -> Json:
     """What a dry run answers: the configuration as it would become."""
-    blob = Blob(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+    blob = Blob(sha256=ref.sha256, size=ref.size)
     document = document | {"CodeSha256": code_sha256(blob), "CodeSize": blob.size}
     if "Architectures" in given:
         document["Architectures"] = given["Architectures"]

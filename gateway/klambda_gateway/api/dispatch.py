@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from klambda_core import errors
 from klambda_core.errors import LambdaError
 from klambda_gateway.api import sts
 from klambda_gateway.api.call import Call, Handler, Reply, Services, Streamed
+from klambda_gateway.api.extraction import LargeString
 from klambda_gateway.api.objects import NameBusy
 from klambda_gateway.api.operations import HANDLERS
 from klambda_gateway.api.reading import Parts, query_members, read
@@ -52,6 +53,9 @@ class RawRequest:
     signable: Signable
     body: bytes
     base_url: str
+    sha256: str | None = None
+    """Of the body as it arrived, when ``body`` is not that (``intake``)."""
+    strings: Mapping[str, LargeString] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +119,8 @@ class Dispatcher:
         gate, bearer = self._services.gate, self._services.bearer
         if bearer is not None and is_bearer(request.signable):
             return await bearer.identify(request.signable), request
+        if request.sha256 is not None:
+            return gate.identify_hashed(request.signable, request.sha256), request
         if len(request.body) <= HASHED_INLINE:
             caller, body = gate.authenticate(request.signable, request.body)
         else:
@@ -142,6 +148,7 @@ class Dispatcher:
                 query=request.signable.query,
                 headers=headers,
                 body=request.body,
+                strings=request.strings,
             ),
         )
         if operation.input is not None:

@@ -13,12 +13,14 @@ import json
 import math
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
 from klambda_core import errors
+from klambda_gateway.api.extraction import LargeString, resolved
 from klambda_gateway.api.model import MODEL, Member, Model, Operation, Shape
+from klambda_gateway.code.upload import Upload
 
 Input = dict[str, Any]
 _INT32 = 2**31 - 1
@@ -34,6 +36,8 @@ class Parts:
     headers: Mapping[str, str]
     """By lower-case name."""
     body: bytes
+    strings: Mapping[str, LargeString] = field(default_factory=dict)
+    """What stands in the place of large strings of the body (``extraction``)."""
 
 
 def read(operation: Operation, parts: Parts, *, model: Model = MODEL) -> Input:
@@ -41,14 +45,14 @@ def read(operation: Operation, parts: Parts, *, model: Model = MODEL) -> Input:
     if operation.input is None:
         return {}
     shape = model.shapes[operation.input]
-    document = {} if shape.payload else _document(shape, parts.body)
+    document = {} if shape.payload else _document(shape, parts)
     payload = shape.members.get(shape.payload or "")
     query = query_members(parts.query)
     result: Input = {}
     for member in shape.members.values():
         value: Any
         if member is payload:
-            value = _payload(model.shapes[member.shape], parts.body, model)
+            value = _payload(model.shapes[member.shape], parts, model)
         elif member.location == "body":
             value = _typed(model.shapes[member.shape], document.get(member.name), model)
         else:
@@ -58,11 +62,11 @@ def read(operation: Operation, parts: Parts, *, model: Model = MODEL) -> Input:
     return result
 
 
-def _payload(shape: Shape, body: bytes, model: Model) -> Any:
+def _payload(shape: Shape, parts: Parts, model: Model) -> Any:
     """A body that is one member: raw bytes, or the document of a structure."""
     if shape.type != "structure":
-        return body
-    return _structure(shape, _document(shape, body), model) if body else None
+        return parts.body
+    return _structure(shape, _document(shape, parts), model) if parts.body else None
 
 
 def query_members(query: bytes) -> Mapping[str, list[str]]:
@@ -88,7 +92,8 @@ def _found(member: Member, parts: Parts, query: Mapping[str, list[str]]) -> list
     return [] if text is None else [text]
 
 
-def _document(shape: Shape, body: bytes) -> Mapping[str, Any]:
+def _document(shape: Shape, parts: Parts) -> Mapping[str, Any]:
+    body = parts.body
     if not body or not any(member.location == "body" for member in shape.members.values()):
         return {}
     try:
@@ -99,6 +104,9 @@ def _document(shape: Shape, body: bytes) -> Mapping[str, Any]:
         return {}
     if not isinstance(document, dict):
         raise errors.serialization("Start of structure or map expected.")
+    if parts.strings:
+        found: Mapping[str, Any] = resolved(document, dict(parts.strings))
+        return found
     return document
 
 
@@ -165,6 +173,8 @@ def _object(value: Any) -> Mapping[str, Any]:
 def _scalar(kind: str, value: Any) -> Any:
     if isinstance(value, (dict, list)):
         raise errors.serialization("Start of structure or map found where not expected.")
+    if isinstance(value, LargeString):
+        return _large(kind, value)
     match kind:
         case "string":
             if not isinstance(value, str):
@@ -210,6 +220,15 @@ def _blob(value: Any) -> bytes:
         return b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         raise errors.serialization("Failed to decode base64") from None
+
+
+def _large(kind: str, value: LargeString) -> Upload:
+    """A package; no other member takes a string of such length."""
+    if kind != "blob":
+        raise errors.serialization("STRING_VALUE is too long")
+    if value.upload is None:
+        raise errors.serialization("Failed to decode base64")
+    return value.upload
 
 
 def _wrong(value: Any, wanted: str) -> errors.LambdaError:

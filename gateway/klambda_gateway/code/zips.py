@@ -2,34 +2,46 @@
 
 Place: before an upload is stored, and before an explicit source counts as resolved. Invariants:
 pure; nothing is unpacked onto a disk; sizes are taken from the directory and then counted while
-inflating, because directories lie; memory stays at one piece whatever the entries claim.
+inflating, because directories lie; memory is the zip's directory, which is bounded before it is
+read, and one piece, whatever the entries claim.
 Limits: developer guide, "Lambda quotas". Not here: safe paths while unpacking (init does that).
 """
 
 from __future__ import annotations
 
-import io
+import os
+import struct
 import zipfile
 import zlib
-from typing import BinaryIO
+from typing import IO
 
 from klambda_core import errors, limits
 
+DIRECTORY_MAX = 16 * limits.MIB
+"""Bytes of a zip's directory: some 200,000 entries (ours)."""
 _ENCRYPTED = 0x1
 _PIECE = 256 * limits.KIB
+_END = struct.Struct("<4s4H2LH")
+_COMMENT_MAX = 65_535
+_LOCATOR = struct.Struct("<4sLQL")
+_END64 = struct.Struct("<4sQ2H2L4Q")
 
 
-def check_upload(data: bytes) -> int:
+def check_upload(file: IO[bytes]) -> int:
     """Size of the files of a direct upload. Raises the LambdaError that it deserves."""
-    if not data:
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
         raise errors.empty_zip()
-    if len(data) > limits.ZIP_DIRECT_MAX:
+    if size > limits.ZIP_DIRECT_MAX:
         raise errors.zipped_too_big(limits.ZIP_DIRECT_MAX)
-    return check_zip(io.BytesIO(data))
+    return check_zip(file)
 
 
-def check_zip(file: BinaryIO) -> int:
+def check_zip(file: IO[bytes]) -> int:
     """Size of a zip's files. Raises InvalidParameterValue unless it is a readable one."""
+    if _directory_size(file) > DIRECTORY_MAX:
+        raise errors.bad_zip()
+    file.seek(0)
     try:
         with zipfile.ZipFile(file) as archive:
             return _size_of_entries(archive)
@@ -37,6 +49,26 @@ def check_zip(file: BinaryIO) -> int:
         raise errors.bad_zip() from None
     except (NotImplementedError, RuntimeError, OverflowError):
         raise errors.bad_zip() from None
+
+
+def _directory_size(file: IO[bytes]) -> int:
+    """What the zip says of its directory's size (a lie makes it unreadable); 0 when nothing."""
+    size = file.seek(0, os.SEEK_END)
+    start = max(0, size - _END.size - _COMMENT_MAX)
+    file.seek(start)
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < _END.size:
+        return 0
+    found = int(_END.unpack_from(tail, at)[5])
+    locator = start + at - _LOCATOR.size
+    if locator >= 0:
+        file.seek(locator)
+        mark, _, where, _ = _LOCATOR.unpack(file.read(_LOCATOR.size))
+        if mark == b"PK\x06\x07" and where + _END64.size <= size:
+            file.seek(where)
+            found = max(found, int(_END64.unpack(file.read(_END64.size))[8]))
+    return found
 
 
 def _size_of_entries(archive: zipfile.ZipFile) -> int:

@@ -17,7 +17,7 @@ import itertools
 import json
 import uuid
 import zipfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -199,6 +199,11 @@ class FakeBlobs:
 
     async def get_stream(self, namespace: str, sha256: str) -> AsyncIterator[bytes]:
         yield self.blobs[namespace, sha256]
+
+    async def put_pieces(
+        self, namespace: str, ref: CodeRef, pieces: Callable[[], AsyncIterator[bytes]]
+    ) -> None:
+        assert await self.put(namespace, b"".join([piece async for piece in pieces()])) == ref
 
     async def put_stream(self, namespace: str, chunks: AsyncIterator[bytes]) -> CodeRef:
         return await self.put(namespace, b"".join([chunk async for chunk in chunks]))

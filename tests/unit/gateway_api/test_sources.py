@@ -105,7 +105,7 @@ def test_what_is_settled_is_said_again() -> None:
 
 def refused(data: bytes) -> str:
     with pytest.raises(LambdaError) as caught:
-        zips.check_upload(data)
+        zips.check_upload(io.BytesIO(data))
     return caught.value.message or ""
 
 
@@ -127,7 +127,7 @@ def test_what_is_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sizes_are_counted_whatever_the_directory_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "UNZIPPED_MAX", 1000)
     assert refused(make_zip("x" * 1000)) == "Unzipped size must be smaller than 1000 bytes"
-    zips.check_upload(make_zip("x" * 999))
+    zips.check_upload(io.BytesIO(make_zip("x" * 999)))
     lying = bytearray(make_zip("x" * 5000))
     at = lying.index(b"PK\x01\x02") + 24
     lying[at : at + 4] = (10).to_bytes(4, "little")
