@@ -20,7 +20,18 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-__all__ = ["CONTENT_TYPE", "LATENCY_S", "Counter", "Gauge", "Histogram", "Metrics"]
+from klambda_obs.tally import Spread, Tally
+
+__all__ = [
+    "CONTENT_TYPE",
+    "LATENCY_S",
+    "Counter",
+    "Gauge",
+    "Histogram",
+    "Metrics",
+    "Spread",
+    "Tally",
+]
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use
 
@@ -43,6 +54,18 @@ class Metrics:
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
         """A number that only grows; exported as `<prefix>_<name>_total`."""
         return Counter(f"{self._prefix}_{name}", text, labels, registry=self._registry)
+
+    def tally(self, name: str, text: str, label: str = "") -> Tally:
+        """A counter for what happens with every request: cheap, of one thread."""
+        tally = Tally(f"{self._prefix}_{name}", text, label)
+        self._registry.register(tally)
+        return tally
+
+    def spread(self, name: str, text: str, buckets: Sequence[float] = LATENCY_S) -> Spread:
+        """A distribution of what happens with every request: cheap, of one thread."""
+        spread = Spread(f"{self._prefix}_{name}", text, buckets)
+        self._registry.register(spread)
+        return spread
 
     def gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
         """A number that goes up and down."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from functools import partial
 
 from klambda_core.names import object_name
@@ -32,6 +31,7 @@ from klambda_gateway.auth.rbac import Rbac
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.code.shelf import Shelf
+from klambda_gateway.ids import request_ids
 from klambda_gateway.instances.assignment import Assignments
 from klambda_gateway.instances.credentials import DefaultKey
 from klambda_gateway.instances.deployments import DeploymentFacts
@@ -70,6 +70,7 @@ class Gateway:
     def __init__(self, settings: Settings, api: Api, metrics: Metrics, key: str) -> None:
         """``key``: the installation's."""
         self.settings = settings
+        self._new_id = request_ids()
         self.metrics = metrics
         self._api = api
         self._key = key
@@ -199,14 +200,14 @@ class Gateway:
             invoker=self.service,
             account_of=self.accounts.of,
             now=utc_now,
-            new_id=new_id,
+            new_id=self._new_id,
             trusted=self.settings.trusted_proxies,
             watching=url_metrics.Measured(self.metrics),
         )
 
     def _services(self) -> Services:
         objects = Objects(
-            self._api, index=self.mirrors, observer=self.mirrors, new_id=new_id, now=utc_now
+            self._api, index=self.mirrors, observer=self.mirrors, new_id=self._new_id, now=utc_now
         )
         return Services(
             objects=objects,
@@ -226,7 +227,7 @@ class Gateway:
             urls=self._url,
             region=self.settings.region,
             now=utc_now,
-            new_id=new_id,
+            new_id=self._new_id,
             runtimes=self.settings.runtimes,
         )
 
@@ -328,11 +329,6 @@ class Gateway:
     def gateways_changed(self) -> None:
         """Tell instances where the gateways are now."""
         self.server.announce_peers()
-
-
-def new_id() -> str:
-    """A request id or a nonce."""
-    return str(uuid.uuid4())
 
 
 PHASES = frozenset(

@@ -22,6 +22,7 @@ from klambda_gateway.auth.sigv4 import (
     STREAMING,
     UNSIGNED,
     Claim,
+    Scope,
     Signable,
     Verifier,
     read_claim,
@@ -30,6 +31,8 @@ from klambda_gateway.auth.sigv4 import (
 
 UNHASHED: Final = STREAMING | {UNSIGNED}
 """Declarations beside which the body's own hash is not looked at."""
+
+CALLERS_KEPT = 4096
 
 
 def utc_now() -> datetime:
@@ -53,6 +56,7 @@ class Gate:
         self._verifier = Verifier(region)
         self._account_of = account_of
         self._now = now
+        self._callers: dict[tuple[str, str], tuple[AccessKey, Caller]] = {}
 
     def authenticate(self, request: Signable, body: bytes) -> tuple[Caller, bytes]:
         """Who sent a request, and the body that they meant: taken apart when it is aws-chunked.
@@ -63,9 +67,9 @@ class Gate:
         hashed = "" if claim.payload in UNHASHED else hashlib.sha256(body).hexdigest()
         key = self._proven(request, claim, hashed)
         if chunked.is_chunked(claim):
-            signing = signing_key(key.secret, claim.date, claim.region, claim.service)
+            signing = _signing_key(key, claim.common)
             body = chunked.decode(request, claim, body, signing)
-        return self._caller(key, claim), body
+        return self._caller(key, claim.common.service), body
 
     def identify(self, request: Signable, body: bytes) -> Caller:
         """Check the signature of a request whose body is what it is. Raises as ``authenticate``."""
@@ -78,7 +82,7 @@ class Gate:
             raise LambdaError(
                 errors.INVALID_SIGNATURE, "An aws-chunked body is not supported here."
             )
-        return self._caller(self._proven(request, claim, body_sha256), claim)
+        return self._caller(self._proven(request, claim, body_sha256), claim.common.service)
 
     def _proven(self, request: Signable, claim: Claim, body_sha256: str) -> AccessKey:
         key = self._keys.find(claim.access_key)
@@ -92,19 +96,34 @@ class Gate:
         )
         return key
 
-    def _caller(self, key: AccessKey, claim: Claim) -> Caller:
-        return Caller(
+    def _caller(self, key: AccessKey, service: str) -> Caller:
+        """Return whom a key stands for; remembered for as long as the key is the same."""
+        account = self._account_of(key.namespace)
+        known = self._callers.get((key.access_key_id, service))
+        if known is not None and known[0] is key and known[1].account == account:
+            return known[1]
+        caller = Caller(
             access_key_id=key.access_key_id,
             namespace=key.namespace,
-            account=self._account_of(key.namespace),
+            account=account,
             user=key.user,
             groups=key.groups,
             role=key.role if key.session else "",
             session=key.session,
-            service=claim.service,
+            service=service,
         )
+        if len(self._callers) >= CALLERS_KEPT:
+            self._callers.clear()
+        self._callers[key.access_key_id, service] = (key, caller)
+        return caller
+
+
+def _signing_key(key: AccessKey, scope: Scope) -> bytes:
+    return signing_key(key.secret, scope.date, scope.region, scope.service)
 
 
 def _token_fits(key: AccessKey, claim: Claim) -> bool:
     given, wanted = claim.token or "", key.token or ""
+    if not given and not wanted:
+        return True
     return hmac.compare_digest(given.encode(), wanted.encode())

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from klambda_core import errors
@@ -34,6 +35,8 @@ SKEW = timedelta(minutes=5)
 LONGEST_PRESIGNED = 604_800
 """Seconds a presigned URL may last: seven days (IAM user guide)."""
 KEYS_KEPT = 1024
+SCOPES_KEPT = 4096
+PATHS_KEPT = 4096
 UNSIGNED = "UNSIGNED-PAYLOAD"
 STREAMING = frozenset(
     {
@@ -46,22 +49,28 @@ STREAMING = frozenset(
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+_NO_QUERY = [""]
 _STAMP = "%Y%m%dT%H%M%SZ"
+_USUAL = re.compile(ALGORITHM + r" +Credential=([^,\s=]+), ?SignedHeaders=([a-z0-9;-]+)", re.ASCII)
 _PARTS = re.compile(r"(\w+)=([^,\s]+)")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signable:
+class Signable(NamedTuple):
     """A request as it came over the wire. Header names are lower case."""
 
     method: str
     path: bytes
     query: bytes
     headers: Headers
+    fields: Mapping[bytes, bytes] | None = None
+    """The same headers by name, when no name comes twice."""
 
     def header(self, name: bytes) -> str | None:
         """The first value of a header."""
+        if self.fields is not None:
+            found = self.fields.get(name)
+            return None if found is None else found.decode("latin-1")
         for key, value in self.headers:
             if key == name:
                 return value.decode("latin-1")
@@ -69,15 +78,38 @@ class Signable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """What a signed request says about itself; nothing of it is proven yet."""
+class Scope:
+    """What a client's signatures of one day have in common."""
 
     access_key: str
     date: str
     region: str
     service: str
-    stamp: str
     signed_headers: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The credential scope, as signed."""
+        return f"{self.date}/{self.region}/{self.service}/{TERMINATOR}"
+
+    def claim(
+        self,
+        *,
+        stamp: str,
+        signature: str,
+        payload: str | None,
+        token: str | None,
+        lifetime: int | None = None,
+    ) -> Claim:
+        """Return the claim of one request."""
+        return Claim(self, stamp, signature, payload, token, lifetime)
+
+
+class Claim(NamedTuple):
+    """What a signed request says about itself; nothing of it is proven yet."""
+
+    common: Scope
+    stamp: str
     signature: str
     payload: str | None
     """The content hash the client declares, ``UNSIGNED-PAYLOAD``, or None: hash of the body."""
@@ -86,9 +118,14 @@ class Claim:
     """Seconds; given exactly when the request is presigned."""
 
     @property
+    def access_key(self) -> str:
+        """The id of the access key."""
+        return self.common.access_key
+
+    @property
     def scope(self) -> str:
         """The credential scope, as signed."""
-        return f"{self.date}/{self.region}/{self.service}/{TERMINATOR}"
+        return self.common.text
 
 
 def read_claim(request: Signable) -> Claim:
@@ -102,12 +139,40 @@ def read_claim(request: Signable) -> Claim:
 
 
 def _from_header(request: Signable, authorization: str) -> Claim:
+    stamp = request.header(b"x-amz-date") or _http_date(request.header(b"date"))
+    # A client's header changes in its end only: the signature.
+    start, _, signature = authorization.rpartition(", Signature=")
+    scope = _scope_of(start) if _HEX64.fullmatch(signature) else None
+    if scope is None or stamp is None:
+        return _claim_of(request, authorization, stamp)
+    payload = request.header(b"x-amz-content-sha256")
+    _check_payload(payload)
+    return scope.claim(
+        stamp=stamp,
+        signature=signature,
+        payload=payload,
+        token=request.header(b"x-amz-security-token"),
+    )
+
+
+@lru_cache(maxsize=SCOPES_KEPT)
+def _scope_of(start: str) -> Scope | None:
+    """Read all but the signature, in the usual order; None when it is written otherwise."""
+    found = _USUAL.fullmatch(start)
+    if found is None:
+        return None
+    try:
+        return _scope(found[1], found[2])
+    except LambdaError:
+        return None
+
+
+def _claim_of(request: Signable, authorization: str, stamp: str | None) -> Claim:
     algorithm, _, rest = authorization.partition(" ")
     if algorithm != ALGORITHM:
         raise _incomplete(f"Unsupported AWS 'algorithm': '{algorithm}'.")
     parts = dict(_PARTS.findall(rest))
     missing = [name for name in ("Credential", "Signature", "SignedHeaders") if name not in parts]
-    stamp = request.header(b"x-amz-date") or _http_date(request.header(b"date"))
     problems = [f"Authorization header requires '{name}' parameter." for name in missing]
     if stamp is None:
         problems.append(
@@ -115,14 +180,14 @@ def _from_header(request: Signable, authorization: str) -> Claim:
         )
     if problems or stamp is None:
         raise _incomplete(" ".join(problems))
-    return _claim(
-        credential=parts["Credential"],
+    payload = request.header(b"x-amz-content-sha256")
+    scope = _scope(parts["Credential"], parts["SignedHeaders"])
+    _check_payload(payload)
+    return scope.claim(
         stamp=stamp,
-        signed=parts["SignedHeaders"],
         signature=parts["Signature"],
-        payload=request.header(b"x-amz-content-sha256"),
+        payload=payload,
         token=request.header(b"x-amz-security-token"),
-        lifetime=None,
     )
 
 
@@ -139,12 +204,13 @@ def _from_query(request: Signable) -> Claim:
         raise _incomplete("X-Amz-Expires should be a number of seconds.")
     if int(lifetime) > LONGEST_PRESIGNED:
         raise _incomplete("X-Amz-Expires must be less than a week (in seconds).")
-    return _claim(
-        credential=given["X-Amz-Credential"],
+    payload = given.get("X-Amz-Content-Sha256", request.header(b"x-amz-content-sha256"))
+    scope = _scope(given["X-Amz-Credential"], given["X-Amz-SignedHeaders"])
+    _check_payload(payload)
+    return scope.claim(
         stamp=given["X-Amz-Date"],
-        signed=given["X-Amz-SignedHeaders"],
         signature=given["X-Amz-Signature"],
-        payload=given.get("X-Amz-Content-Sha256", request.header(b"x-amz-content-sha256")),
+        payload=payload,
         token=given.get("X-Amz-Security-Token"),
         lifetime=int(lifetime),
     )
@@ -158,16 +224,7 @@ def _query_members(query: bytes) -> Mapping[str, str]:
     }
 
 
-def _claim(
-    *,
-    credential: str,
-    stamp: str,
-    signed: str,
-    signature: str,
-    payload: str | None,
-    token: str | None,
-    lifetime: int | None,
-) -> Claim:
+def _scope(credential: str, signed: str) -> Scope:
     parts = credential.split("/")
     if len(parts) < 5:
         raise _incomplete(
@@ -183,22 +240,20 @@ def _claim(
     names = tuple(signed.split(";"))
     if "host" not in names:
         raise _invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
-    if payload is not None and not (
-        payload == UNSIGNED or payload in STREAMING or _HEX64.fullmatch(payload)
-    ):
-        raise _invalid(f"The payload hash '{payload}' is not supported.")
-    return Claim(
+    return Scope(
         access_key="/".join(parts[:-4]),
         date=date,
         region=region,
         service=service,
-        stamp=stamp,
         signed_headers=names,
-        signature=signature,
-        payload=payload,
-        token=token,
-        lifetime=lifetime,
     )
+
+
+def _check_payload(payload: str | None) -> None:
+    if payload is not None and not (
+        payload == UNSIGNED or payload in STREAMING or _HEX64.fullmatch(payload)
+    ):
+        raise _invalid(f"The payload hash '{payload}' is not supported.")
 
 
 class Verifier:
@@ -206,37 +261,56 @@ class Verifier:
 
     def __init__(self, region: str) -> None:
         self._region = region
-        self._keys: dict[tuple[str, str, str, str], bytes] = {}
+        self._keys: dict[tuple[str, str, str, str], SigningKey] = {}
 
     def check(
         self, request: Signable, claim: Claim, *, secret: str, body_sha256: str, now: datetime
     ) -> None:
         """Raise InvalidSignatureException unless the claim is true, timely and for our region."""
-        if claim.region != self._region:
+        region = claim.common.region
+        if region != self._region:
             raise _invalid(
-                f"Credential should be scoped to a valid region, not '{claim.region}'. "
+                f"Credential should be scoped to a valid region, not '{region}'. "
                 f"The region of this installation is '{self._region}'."
             )
         check_time(claim, now)
         if claim.payload not in (None, UNSIGNED, body_sha256, *STREAMING):
             raise mismatch()
         payload = claim.payload or body_sha256
-        key = self._signing_key(secret, claim)
+        key = self._signing_key(secret, claim.common)
         for query in canonical_queries(request.query, presigned=claim.lifetime is not None):
             text = string_to_sign(claim, canonical_request(request, claim, query, payload))
-            expected = hmac.new(key, text, hashlib.sha256).hexdigest()
-            if hmac.compare_digest(expected.encode(), claim.signature.encode()):
+            if hmac.compare_digest(key.sign(text), claim.signature.encode()):
                 return
         raise mismatch()
 
-    def _signing_key(self, secret: str, claim: Claim) -> bytes:
-        identity = (secret, claim.date, claim.region, claim.service)
+    def _signing_key(self, secret: str, scope: Scope) -> SigningKey:
+        identity = (secret, scope.date, scope.region, scope.service)
         key = self._keys.get(identity)
         if key is None:
             if len(self._keys) >= KEYS_KEPT:
                 self._keys.clear()
-            key = self._keys[identity] = signing_key(*identity)
+            key = self._keys[identity] = SigningKey(signing_key(*identity))
         return key
+
+
+class SigningKey:
+    """HMAC-SHA256 under one key, with the key's part of it done ahead (RFC 2104)."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes(each ^ 0x36 for each in block))
+        self._outer = hashlib.sha256(bytes(each ^ 0x5C for each in block))
+
+    def sign(self, text: bytes) -> bytes:
+        """Return the signature, in hex."""
+        inner = self._inner.copy()
+        inner.update(text)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.hexdigest().encode()
 
 
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
@@ -252,10 +326,10 @@ def check_time(claim: Claim, now: datetime) -> None:
     signed = _moment(claim.stamp)
     if signed is None:
         raise _incomplete(f"Date must be in ISO-8601 'basic format'. Got '{claim.stamp}'.")
-    if claim.stamp[:8] != claim.date:
+    if claim.stamp[:8] != claim.common.date:
         raise _invalid(
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from "
-            f"HTTP: '{claim.date}' != '{claim.stamp[:8]}', from '{claim.stamp}'."
+            f"HTTP: '{claim.common.date}' != '{claim.stamp[:8]}', from '{claim.stamp}'."
         )
     if signed > now + SKEW:
         raise _invalid(
@@ -286,19 +360,21 @@ def _moment(stamp: str) -> datetime | None:
 
 def canonical_request(request: Signable, claim: Claim, query: str, payload: str) -> bytes:
     """The text whose hash is signed."""
-    lines = [request.method.encode(), canonical_path(request.path).encode(), query.encode()]
-    values = _signed_values(request.headers, claim.signed_headers)
-    lines += [name.encode() + b":" + values.get(name, b"") for name in claim.signed_headers]
-    lines += [b"", ";".join(claim.signed_headers).encode(), payload.encode()]
-    return b"\n".join(lines)
+    names = claim.common.signed_headers
+    values = _signed_values(request, names)
+    signed = "".join([f"{name}:{values.get(name, '')}\n" for name in names])
+    path = canonical_path(request.path)
+    text = f"{request.method}\n{path}\n{query}\n{signed}\n{';'.join(names)}\n{payload}"
+    return text.encode("latin-1")
 
 
 def string_to_sign(claim: Claim, canonical: bytes) -> bytes:
     """Algorithm, time, scope and the canonical request's hash."""
     digest = hashlib.sha256(canonical).hexdigest()
-    return f"{ALGORITHM}\n{claim.stamp}\n{claim.scope}\n{digest}".encode()
+    return f"{ALGORITHM}\n{claim.stamp}\n{claim.common.text}\n{digest}".encode()
 
 
+@lru_cache(maxsize=PATHS_KEPT)
 def canonical_path(path: bytes) -> str:
     """The path as sent, without empty and dot segments, encoded once more."""
     if b"//" in path or b"/." in path:
@@ -325,7 +401,7 @@ def canonical_queries(query: bytes, *, presigned: bool) -> list[str]:
     spellings name the same request.
     """
     if not query:
-        return [""]
+        return _NO_QUERY
     pieces = [piece for piece in query.split(b"&") if piece]
     if presigned:
         pieces = [piece for piece in pieces if not piece.startswith(b"X-Amz-Signature=")]
@@ -341,15 +417,22 @@ def _encode_again(part: bytes) -> str:
     return quote(unquote_to_bytes(part), safe="-_.~")
 
 
-def _signed_values(headers: Headers, names: Sequence[str]) -> dict[str, bytes]:
-    wanted = set(names)
-    values: dict[str, bytes] = {}
-    for key, raw in headers:
+def _signed_values(request: Signable, names: Sequence[str]) -> dict[str, str]:
+    if request.fields is not None:
+        get = request.fields.get
+        return {name: _trimmed(get(name.encode("latin-1"), b"")) for name in names}
+    wanted = frozenset(names)
+    values: dict[str, str] = {}
+    for key, raw in request.headers:
         name = key.decode("latin-1")
         if name in wanted:
-            value = b" ".join(raw.split())
-            values[name] = values[name] + b"," + value if name in values else value
+            value = _trimmed(raw)
+            values[name] = f"{values[name]},{value}" if name in values else value
     return values
+
+
+def _trimmed(value: bytes) -> str:
+    return b" ".join(value.split()).decode("latin-1")
 
 
 def _http_date(value: str | None) -> str | None:

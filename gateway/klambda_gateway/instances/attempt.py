@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from klambda_gateway.instances.frames import Frame, FrameType, ProtocolError
 
@@ -35,8 +35,10 @@ class Phase(Enum):
     OVER = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+_STARTED: Final = (Phase.ANSWERED, Phase.ANSWERING, Phase.ACCEPTED)
+
+
+class Answer(NamedTuple):
     """The function's answer."""
 
     payload: bytes
@@ -53,8 +55,7 @@ class Refusal:
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(NamedTuple):
     """What ``end`` told of the run."""
 
     status: str
@@ -100,27 +101,27 @@ class Attempt:
     @property
     def over(self) -> bool:
         """Nothing more will come: the instance is done with it."""
-        return self.phase in (Phase.REFUSED, Phase.OVER)
+        return self.phase is Phase.OVER or self.phase is Phase.REFUSED
 
     def receive(self, frame: Frame) -> None:
         """Advance. Raises ProtocolError on a frame that is not due."""
-        match frame.type, self.phase:
-            case FrameType.REFUSED, Phase.SENT:
-                self.phase = Phase.REFUSED
-                self.refusal = Refusal(
-                    reason=frame.header["reason"], message=frame.header.get("message")
-                )
-            case FrameType.ACCEPTED, Phase.SENT:
-                self.phase = Phase.ACCEPTED
-                self.cold = frame.header["cold"]
-            case FrameType.HEAD, Phase.ACCEPTED:
-                self._head(frame)
-            case FrameType.DATA, Phase.ANSWERING:
-                self._take(frame.body, frame.header)
-            case FrameType.END, (Phase.ACCEPTED | Phase.ANSWERING | Phase.ANSWERED):
-                self._end(frame)
-            case _:
-                raise ProtocolError(f"{frame.type.name} in phase {self.phase.name}")
+        kind, phase = frame.type, self.phase
+        if kind is FrameType.ACCEPTED and phase is Phase.SENT:
+            self.phase = Phase.ACCEPTED
+            self.cold = frame.header["cold"]
+        elif kind is FrameType.HEAD and phase is Phase.ACCEPTED:
+            self._head(frame)
+        elif kind is FrameType.DATA and phase is Phase.ANSWERING:
+            self._take(frame.body, frame.header)
+        elif kind is FrameType.END and phase in _STARTED:
+            self._end(frame)
+        elif kind is FrameType.REFUSED and phase is Phase.SENT:
+            self.phase = Phase.REFUSED
+            self.refusal = Refusal(
+                reason=frame.header["reason"], message=frame.header.get("message")
+            )
+        else:
+            raise ProtocolError(f"{kind.name} in phase {phase.name}")
 
     def _head(self, frame: Frame) -> None:
         mode = frame.header["mode"]

@@ -12,9 +12,11 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+import orjson
 
 FRAME_LIMIT: Final = 1 << 20
 """Bytes after the length field (contract §1)."""
@@ -57,12 +59,11 @@ class ProtocolError(ValueError):
     """The peer broke the contract; the connection is to be closed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame: its type, its header and its raw body."""
 
     type: FrameType
-    header: Mapping[str, Any] = field(default_factory=dict)
+    header: Mapping[str, Any] = MappingProxyType({})
     body: bytes = b""
 
 
@@ -106,6 +107,12 @@ REQUIRED: Final[Mapping[FrameType, Mapping[str, _Kinds]]] = {
     FrameType.END: {"attempt": str, "status": str, "durationMs": _NUMBER, "billedMs": _NUMBER},
     FrameType.LOGS: {},
     FrameType.PHASES: {},
+}
+_REQUIRED: Final = {
+    kind: tuple(
+        (name, kinds if isinstance(kinds, tuple) else (kinds,)) for name, kinds in members.items()
+    )
+    for kind, members in REQUIRED.items()
 }
 _TYPES: Final = {int(value): value for value in FrameType}
 
@@ -178,18 +185,18 @@ def _decode(buffer: bytes, start: int, end: int) -> Frame:
     if header_length > HEADER_LIMIT or split > end:
         raise ProtocolError(f"header length {header_length} of frame {kind.name}")
     header = _header(kind, buffer[start + _PREFIX.size : split])
-    return Frame(type=kind, header=header, body=buffer[split:end])
+    return Frame(kind, header, buffer[split:end])
 
 
 def _header(kind: FrameType, text: bytes) -> Mapping[str, Any]:
     try:
-        header = json.loads(text.decode()) if text else {}
-    except (ValueError, RecursionError) as error:
+        header = orjson.loads(text) if text else {}
+    except ValueError as error:
         raise ProtocolError(f"header of frame {kind.name} is not JSON") from error
     if not isinstance(header, dict):
         raise ProtocolError(f"header of frame {kind.name} is not an object")
-    for member, kinds in REQUIRED[kind].items():
-        value = header.get(member)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
+    for member, kinds in _REQUIRED[kind]:
+        # Exact types, for a bool is an int, too; JSON makes no other subclasses.
+        if type(header.get(member)) not in kinds:
             raise ProtocolError(f"frame {kind.name} without a proper {member!r}")
     return header

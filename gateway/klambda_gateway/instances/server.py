@@ -36,6 +36,13 @@ HANDSHAKE_LIMIT_S: Final = 5.0
 AMBIGUOUS_LIMIT_S: Final = 20.0
 """Contract §1: so long may a suspected instance be silent."""
 BACKLOG: Final = 1024
+_OF_ATTEMPTS: Final = (
+    FrameType.ACCEPTED,
+    FrameType.HEAD,
+    FrameType.END,
+    FrameType.DATA,
+    FrameType.REFUSED,
+)
 
 PodLookup = Callable[[str, str, str], Awaitable[PodFacts | None]]
 """(namespace, pod, uid) → the pod; waits ≤ 2 s for the watch, then asks the API server once."""
@@ -245,15 +252,10 @@ class InstanceServer:
 
     def _receive(self, link: Link, record: Record, frame: Frame) -> None:
         now = asyncio.get_running_loop().time()
+        if frame.type in _OF_ATTEMPTS:
+            self._answer(link, record, frame, now)
+            return
         match frame.type:
-            case (
-                FrameType.ACCEPTED
-                | FrameType.HEAD
-                | FrameType.DATA
-                | FrameType.END
-                | FrameType.REFUSED
-            ):
-                self._answer(link, record, frame, now)
             case FrameType.STATE:
                 record.told(frame.header["state"], frame.header["served"], now)
                 self._asked(link, frame)

@@ -48,37 +48,38 @@ class Measured:
     """Counts in Prometheus."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._answers = metrics.counter("invocations", "Invocations that ran.", ("result",))
-        self._success = self._answers.labels("success")
-        self._failure = self._answers.labels("error")
-        self._throttles = metrics.counter("throttles", "Requests refused with 429.", ("reason",))
-        self._errors = metrics.counter("invoke_errors", "Requests not run, by error.", ("error",))
-        self._seconds = metrics.histogram("invoke_seconds", "From request to answer.")
-        self._durations = metrics.histogram("duration_seconds", "Lambda's Duration, from init.")
-        self._attempts = metrics.counter("attempts", "Attempts by how they ended.", ("end",))
-        self._cold = metrics.counter("cold_starts", "Runs that were the first of an environment.")
+        self._answers = metrics.tally("invocations", "Invocations that ran.", "result").counts
+        self._throttles = metrics.tally("throttles", "Requests refused with 429.", "reason").counts
+        self._errors = metrics.tally("invoke_errors", "Requests not run, by error.", "error").counts
+        self._seconds = metrics.spread("invoke_seconds", "From request to answer.")
+        self._durations = metrics.spread("duration_seconds", "Lambda's Duration, from init.")
+        self._attempts = metrics.tally("attempts", "Attempts by how they ended.", "end").counts
+        self._cold = metrics.tally(
+            "cold_starts", "Runs that were the first of an environment."
+        ).counts
+        self._answers.update({"success": 0, "error": 0})
 
     def answered(self, answer: InvokeAnswer | Ending, seconds: float) -> None:
         """Count an answer."""
-        (self._failure if answer.function_error else self._success).inc()
+        self._answers["error" if answer.function_error else "success"] += 1
         self._seconds.observe(seconds)
 
     def refused(self, error: LambdaError) -> None:
         """Count a refusal."""
         if error.reason is not None:
-            self._throttles.labels(error.reason).inc()
+            self._throttles[error.reason] += 1
         else:
-            self._errors.labels(error.error.name).inc()
+            self._errors[error.error.name] += 1
 
     def over(self, attempt: Attempt) -> None:
         """Count an attempt."""
         if attempt.refusal is not None:
-            self._attempts.labels(f"refused-{attempt.refusal.reason}").inc()
+            self._attempts[f"refused-{attempt.refusal.reason}"] += 1
             return
         if attempt.report is None:
-            self._attempts.labels("lost").inc()
+            self._attempts["lost"] += 1
             return
-        self._attempts.labels(attempt.report.status).inc()
+        self._attempts[attempt.report.status] += 1
         self._durations.observe(attempt.report.duration_ms / 1000)
         if attempt.cold:
-            self._cold.inc()
+            self._cold[""] += 1

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
+
+import orjson
 
 VALIDATE_LIMIT: Final = 16 << 10
 """Bytes; design/data-plane.md, "Hot path"."""
@@ -17,8 +19,7 @@ EMPTY: Final = b"{}"
 """What an empty body stands for (aws-contract b)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(NamedTuple):
     """An event to send."""
 
     payload: bytes
@@ -38,6 +39,15 @@ def read_event(body: bytes) -> Event | NotJson:
         return Event(payload=EMPTY, validated=True)
     if len(body) > VALIDATE_LIMIT:
         return Event(payload=body, validated=False)
+    try:
+        # Takes a tenth of the time and accepts less; what it does not accept, the next one judges.
+        orjson.loads(body)
+    except ValueError:
+        return _judged(body)
+    return Event(payload=body, validated=True)
+
+
+def _judged(body: bytes) -> Event | NotJson:
     try:
         json.loads(body.decode(), parse_constant=_refuse)
     except UnicodeDecodeError as error:

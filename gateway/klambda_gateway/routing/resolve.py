@@ -6,28 +6,10 @@ the target moved. Invariants: pure; the draw is the caller's; errors are values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-from klambda_gateway.instances.pods import DeploymentKey
-from klambda_gateway.routing.facts import LATEST, AliasFacts, Serving
+from klambda_gateway.routing.facts import LATEST, AliasFacts
 from klambda_gateway.routing.table import Entry
-
-Problem = Literal["unknown", "pending", "failed"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """What runs, and under which limits."""
-
-    function: tuple[str, str]
-    """Namespace and object name: what reserved concurrency is counted by."""
-    deployment: DeploymentKey
-    revision: str
-    executed_version: str
-    timeout: int
-    """Seconds."""
-    reserved: int | None
+from klambda_gateway.routing.target import Problem as Problem
+from klambda_gateway.routing.target import Target as Target
 
 
 def resolve(entry: Entry | None, qualifier: str | None, draw: float) -> Target | Problem:
@@ -41,13 +23,7 @@ def resolve(entry: Entry | None, qualifier: str | None, draw: float) -> Target |
         if drawn is None:
             return "unknown"
         version = drawn
-    if version == LATEST:
-        function = entry.function
-        return _target(entry, version, function.serving, function.timeout, failed=function.failed)
-    published = entry.versions.get(version)
-    if published is None:
-        return "unknown"
-    return _target(entry, version, published.serving, published.timeout, failed=published.failed)
+    return entry.targets.get(version, "unknown")
 
 
 def pick(alias: AliasFacts, draw: float) -> str | None:
@@ -58,19 +34,3 @@ def pick(alias: AliasFacts, draw: float) -> str | None:
         if draw < passed:
             return version
     return alias.targets[-1][0] if alias.targets else None
-
-
-def _target(
-    entry: Entry, version: str, serving: Serving | None, timeout: int, *, failed: bool
-) -> Target | Problem:
-    if serving is None:
-        return "failed" if failed else "pending"
-    function = entry.function
-    return Target(
-        function=(function.namespace, function.name),
-        deployment=DeploymentKey(function.namespace, serving.deployment),
-        revision=serving.revision,
-        executed_version=version,
-        timeout=timeout,
-        reserved=function.reserved,
-    )

@@ -5,7 +5,7 @@ them too, by ``observe``: read-your-writes); every invocation reads one entry.
 Invariants: an entry never changes, it is replaced; when several objects claim one name the oldest
 wins; a child counts only if its owner is the live object (or nobody yet); the cost of an event
 depends on its function's own versions and aliases only.
-Not here: reading on a miss (``reread``), choosing by weight (``resolve``).
+Not here: reading on a miss (``finder``), choosing by weight (``resolve``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TypeVar
 from klambda_gateway.auth.policy import Statement
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.routing.facts import LATEST, AliasFacts, FunctionFacts, VersionFacts
+from klambda_gateway.routing.target import Problem, Target, targets_of
 
 Name = tuple[str, str]
 """Namespace and a name (which one, the context says)."""
@@ -30,6 +31,11 @@ class Entry:
     function: FunctionFacts
     versions: Mapping[str, VersionFacts] = field(default_factory=dict)
     aliases: Mapping[str, AliasFacts] = field(default_factory=dict)
+    targets: Mapping[str, Target | Problem] = field(init=False, repr=False, compare=False)
+    """By version, ``$LATEST`` included: what it runs on."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "targets", targets_of(self.function, self.versions))
 
     def deployments(self) -> frozenset[DeploymentKey]:
         """Return the Deployments that serve something of it now."""

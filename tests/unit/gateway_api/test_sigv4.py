@@ -179,7 +179,7 @@ def test_the_gate_takes_aws_chunked_bodies_apart() -> None:
 
     signable, _ = signed("POST", "/", headers={"X-Amz-Content-SHA256": CHUNKED})
     claim = read_claim(signable)
-    key = signing_key(SECRET, claim.date, REGION, "lambda")
+    key = signing_key(SECRET, claim.common.date, REGION, "lambda")
     pieces, previous = b"", claim.signature
     for piece in (b"body", b""):
         text = "\n".join(

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import hmac
 import zlib
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from klambda_core.errors import LambdaError
 from klambda_gateway.auth.chunked import decode
-from klambda_gateway.auth.sigv4 import Claim, Signable, signing_key
+from klambda_gateway.auth.sigv4 import Claim, Scope, Signable, signing_key
 
 SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 SIGNED_TRAILER = f"{SIGNED}-TRAILER"
@@ -30,16 +29,14 @@ def request(**headers: str) -> Signable:
 
 def claim(payload: str, seed: str) -> Claim:
     """The request of AWS's example: S3, us-east-1, 24 May 2013."""
-    return Claim(
+    scope = Scope(
         access_key="AKIAIOSFODNN7EXAMPLE",
         date="20130524",
         region="us-east-1",
         service="s3",
-        stamp="20130524T000000Z",
         signed_headers=("host",),
-        signature=seed,
-        payload=payload,
     )
+    return scope.claim(stamp="20130524T000000Z", signature=seed, payload=payload, token=None)
 
 
 KEY = signing_key("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "20130524", "us-east-1", "s3")
@@ -118,7 +115,7 @@ def test_a_chunk_can_not_be_changed_left_out_moved_or_added() -> None:
     for body in wrong:
         assert refusal(SIGNED, body).error.name == "InvalidSignatureException"
     with pytest.raises(LambdaError):
-        decode(request(), replace(claim(SIGNED, "5eed"), signature="other"), framed(end), KEY)
+        decode(request(), claim(SIGNED, "5eed")._replace(signature="other"), framed(end), KEY)
 
 
 def test_signed_trailers_need_their_signature() -> None:
