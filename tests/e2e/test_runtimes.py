@@ -134,7 +134,7 @@ exec "$@"
     ("runtime", "program", "last"),
     [
         ("python3.13", "/usr/bin/python3", "/var/runtime/bootstrap.py"),
-        ("nodejs22.x", "/var/lang/bin/node", "/var/runtime/node_modules/aws-lambda-ric/index.mjs"),
+        ("nodejs22.x", "/var/lang/bin/node", "/var/runtime/index.mjs"),
     ],
 )
 def test_a_wrapper_runs_before_the_runtime(

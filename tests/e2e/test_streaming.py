@@ -135,6 +135,7 @@ def test_a_function_that_does_not_stream(cluster: Cluster, name: str) -> None:
     assert json.loads(failed.complete["ErrorDetails"])["errorType"] == "ZeroDivisionError"
     dry = cluster.aws.invoke_with_response_stream(FunctionName=name, InvocationType="DryRun")
     assert dry["StatusCode"] == 204
+    dry["EventStream"].close()
     with pytest.raises(botocore.exceptions.ClientError) as raised:
         cluster.aws.invoke_with_response_stream(FunctionName=name, Payload=b"{no")
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
@@ -167,10 +168,10 @@ def test_memory_is_constant_and_a_slow_reader_slows_nobody_else(
     watcher = threading.Thread(target=watch)
     watcher.start()
     total = 0
+    answer = cluster.aws.invoke_with_response_stream(
+        FunctionName=name, Payload=event(do="pour", bytes=megabytes << 20)
+    )
     try:
-        answer = cluster.aws.invoke_with_response_stream(
-            FunctionName=name, Payload=event(do="pour", bytes=megabytes << 20)
-        )
         for count, one in enumerate(answer["EventStream"]):
             total += len(one.get("PayloadChunk", {}).get("Payload", b""))
             if count == 50:  # it stops reading: others are served meanwhile, at their usual speed
@@ -179,6 +180,7 @@ def test_memory_is_constant_and_a_slow_reader_slows_nobody_else(
                 assert cluster.invoke_stream(name, event(do="nothing")).complete == {}
                 assert time.monotonic() - began < 10, "with a start of its own"
     finally:
+        answer["EventStream"].close()
         done.set()
         watcher.join()
     assert total >= megabytes << 20

@@ -221,11 +221,12 @@ class Cluster:
             FunctionName=name, Payload=payload, **settings
         )
         streamed = Streamed()
-        for event in answer["EventStream"]:
-            if "PayloadChunk" in event:
-                streamed.pieces.append((time.monotonic(), event["PayloadChunk"]["Payload"]))
-            else:
-                streamed.complete, streamed.ended = event["InvokeComplete"], time.monotonic()
+        with contextlib.closing(answer["EventStream"]) as events:
+            for event in events:
+                if "PayloadChunk" in event:
+                    streamed.pieces.append((time.monotonic(), event["PayloadChunk"]["Payload"]))
+                else:
+                    streamed.complete, streamed.ended = event["InvokeComplete"], time.monotonic()
         return streamed
 
     # -- the processes ---------------------------------------------------------------------------

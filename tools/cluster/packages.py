@@ -25,8 +25,16 @@ NATIVE: Mapping[str, str] = {
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
 }
-# What the tests' own functions are compiled with.
-TESTS: Mapping[str, str] = {"javac": "default-jdk-headless"}
+# What the tests' own functions are compiled with, and AWS's Node.js client.
+TESTS: Mapping[str, str] = {
+    "autoreconf": "autoconf",
+    "automake": "automake",
+    "cmake": "cmake",
+    "g++": "g++",
+    "libtoolize": "libtool",
+    "make": "make",
+    "javac": "default-jdk-headless",
+}
 
 
 def missing(wanted: Mapping[str, str] = NATIVE) -> list[str]:

@@ -33,7 +33,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "klambd
 # With the race detector: every test then fails that makes it speak (init's exit status).
 RACE = os.environ.get("KLAMBDA_INIT_RACE") == "1"
 PYTHON_RIC = "awslambdaric==4.2.2"
-NODE_RIC = "aws-lambda-ric@4.0.2"
+NODE_RIC = "3.3.0"
+NODE_PROGRAM = SOURCE.parent / "nodejs22.x" / "index.mjs"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,20 +75,22 @@ def python_bootstrap() -> str:
 @pytest.fixture(scope="session")
 def node_bootstrap() -> str:
     """AWS's Node.js client, unmodified, from npm; its install script compiles the native part."""
-    home = CACHE / "ric-node"
+    home = CACHE / f"ric-node-{NODE_RIC}"
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("no Node.js on this machine")
     package = home / "node_modules" / "aws-lambda-ric"
     with locked("ric-node"):
-        if not (package / "rapid-client.node").exists():
+        native = package / "dist" / "rapid-client.node"
+        if not native.exists():
             home.mkdir(parents=True, exist_ok=True)
             (home / "package.json").write_text('{"private": true}')
-            command = [npm, "install", "--no-audit", "--no-fund", NODE_RIC]
+            command = [npm, "install", "--no-audit", "--no-fund", f"aws-lambda-ric@{NODE_RIC}"]
             done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
-            if not (package / "rapid-client.node").exists():
+            if not native.exists():
                 pytest.skip(f"the native part cannot be built here: {done.stderr[-300:]}")
-    return f'#!/bin/sh\nexec {node} {package}/index.mjs "$_HANDLER"\n'
+        shutil.copy(NODE_PROGRAM, home)
+    return f"#!/bin/sh\nexec {node} {home}/index.mjs\n"
 
 
 @dataclass(slots=True, kw_only=True)

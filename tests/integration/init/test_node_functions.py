@@ -46,14 +46,60 @@ async def test_an_error(launch: Launch, node_bootstrap: str) -> None:
     assert outcome.json["trace"][0] == "TypeError: boom"
 
 
-async def test_callbacks_are_refused_by_the_client_itself(
-    launch: Launch, node_bootstrap: str
-) -> None:
-    """Version 4 of the client; init passes its words on."""
-    source = "exports.handler = (event, context, done) => done(null, 'never');"
-    running = await launch({"index.cjs": source}, bootstrap=node_bootstrap, **NODE)
-    outcome = await running.connection.invoke()
-    assert outcome.json["errorType"] == "Runtime.CallbackHandlerDeprecated"
+CALLBACKS = """
+let runs = 0;
+exports.handler = (event, context, done) => {
+  runs += 1;
+  switch (event) {
+    case 'answer': return done(null, { runs });
+    case 'later': setTimeout(() => done(null, { runs }), 50); return;
+    case 'error': return done(new TypeError('boom'));
+    case 'text': return done('only words');
+    case 'succeed': return context.succeed({ runs });
+    case 'fail': return context.fail(new RangeError('gone'));
+    case 'busy':  // something is left to do: the answer waits for it, unless told not to
+      setTimeout(() => console.log('done waiting'), 300);
+      return done(null, { runs });
+    case 'hasty':
+      context.callbackWaitsForEmptyEventLoop = false;
+      setTimeout(() => {}, 60000);
+      return done(null, { runs });
+    case 'never': return undefined;
+  }
+};
+"""
+
+
+async def test_callback_handlers(launch: Launch, node_bootstrap: str) -> None:
+    """As on AWS's nodejs22.x (docs/adr/0015)."""
+    running = await launch({"index.cjs": CALLBACKS}, bootstrap=node_bootstrap, **NODE)
+    invoke = running.connection.invoke
+    assert (await invoke("answer")).json == {"runs": 1}
+    assert (await invoke("later")).json == {"runs": 2}
+    failed = await invoke("error")
+    assert (failed.json["errorType"], failed.json["errorMessage"]) == ("TypeError", "boom")
+    assert (await invoke("text")).json["errorMessage"] == "only words"
+    assert (await invoke("succeed")).json == {"runs": 5}
+    assert (await invoke("fail")).json["errorType"] == "RangeError"
+    busy = await invoke("busy")
+    assert "done waiting" in busy.tail
+    assert busy.end is not None
+    assert busy.end["durationMs"] > 290
+    assert (await invoke("never")).json is None
+    assert (await invoke("hasty")).json == {"runs": 9}
+
+
+async def test_the_prelude_of_an_http_answer(launch: Launch, node_bootstrap: str) -> None:
+    source = """export const handler = awslambda.streamifyResponse(async (event, stream) => {
+  const http = awslambda.HttpResponseStream.from(stream, { statusCode: 201, cookies: ['a=b'] });
+  http.write('body');
+  http.end();
+});"""
+    running = await launch(files(source), bootstrap=node_bootstrap, **NODE)
+    outcome = await running.connection.invoke(mode="streaming")
+    assert outcome.head is not None
+    assert outcome.head["contentType"] == "application/vnd.awslambda.http-integration-response"
+    assert outcome.body == b'{"statusCode":201,"cookies":["a=b"]}' + bytes(8) + b"body"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +137,7 @@ async def test_a_rejection_that_nobody_handles(launch: Launch, node_bootstrap: s
     source += "await new Promise(r => setTimeout(r, 100)); return 'fine'; };"
     running = await launch(files(source), bootstrap=node_bootstrap, **NODE)
     outcome = await running.connection.invoke()
-    assert outcome.json["errorType"] == "Runtime.ExitError"
+    assert outcome.json["errorType"] == "Runtime.UnhandledPromiseRejection"
     assert "Error: lost" in outcome.tail
 
 
