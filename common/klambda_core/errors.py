@@ -297,6 +297,11 @@ def no_provisioned_concurrency() -> LambdaError:
 # --- configuration and code -----------------------------------------------------------------------
 
 
+def role_not_assumable() -> LambdaError:
+    """A role that does not trust the function to take it (K)."""
+    return invalid_parameter("The role defined for the function cannot be assumed by Lambda.")
+
+
 def unknown_runtime(runtime: str, known: Sequence[str]) -> LambdaError:
     """Not a runtime's name (L)."""
     return invalid_parameter(

@@ -28,12 +28,13 @@ from klambda_gateway.auth.bearer import Bearer
 from klambda_gateway.auth.gate import Gate, utc_now
 from klambda_gateway.auth.keys import Keys
 from klambda_gateway.auth.rbac import Rbac
+from klambda_gateway.auth.sessions import Mint, Sessions
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.ids import request_ids
 from klambda_gateway.instances.assignment import Assignments
-from klambda_gateway.instances.credentials import DefaultKey
+from klambda_gateway.instances.credentials import SessionCredentials
 from klambda_gateway.instances.deployments import DeploymentFacts
 from klambda_gateway.instances.frames import Frame
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
@@ -88,9 +89,7 @@ class Gateway:
         )
         self.blobs = Blobs(settings.store_url, key)
         self.keys = Keys(api, settings.namespace, accounts=watched or None)
-        self.default_key = DefaultKey(
-            api, namespace=settings.namespace, name=settings.credentials_secret
-        )
+        self.mint = Mint(key)
         self.accounts = Accounts(settings.accounts, None if watched else api)
         self.shelf = Shelf(
             api,
@@ -113,7 +112,7 @@ class Gateway:
         self.assignments = Assignments(
             deployment=self.mirrors.deployment,
             blobs=self.blobs,
-            credentials=self.default_key.of,
+            credentials=SessionCredentials(self.mint, time.time).of,
             endpoints=self.settings.endpoints,
         )
         self._phases = self.metrics.histogram(
@@ -180,7 +179,12 @@ class Gateway:
             watching=Measured(self.metrics),
             ran=self.demand.ran,
         )
-        self.gate = Gate(self.keys, region=self.settings.region, account_of=self.accounts.of)
+        self.gate = Gate(
+            self.keys,
+            region=self.settings.region,
+            account_of=self.accounts.of,
+            sessions=Sessions(self.mint, roles=self.keys, pods=self.mirrors),
+        )
         self.authorizer = Rbac(self._api, name_of=self._object_of)
         services, door = self._services(), self._url_door()
         lane = Lane(services, self.service, is_url=door.is_url) if self.settings.fast_lane else None
@@ -221,6 +225,7 @@ class Gateway:
                 ),
                 entry=self.table.get,
             ),
+            roles=self.keys,
             bearer=self._bearer(),
             links=CodeLinks(self._key, time.time),
             shelf=self.shelf,

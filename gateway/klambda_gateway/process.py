@@ -100,7 +100,7 @@ class Process:
 
     async def _synced(self) -> None:
         gateway = self._gateway
-        for work in (gateway.mirrors.run(), gateway.keys.run(), gateway.default_key.run()):
+        for work in (gateway.mirrors.run(), gateway.keys.run()):
             self._background(work)
         # Without annotations to follow it ends at once: not a vital part.
         self._background(gateway.accounts.run(), vital=False)

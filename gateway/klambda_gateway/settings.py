@@ -39,6 +39,8 @@ class Settings:
     installation_secret: str = "klambda-installation"  # noqa: S105  the Secret's name
     lease_name: str = "klambda-gateway"
     http_port: int = 8080
+    service_port: int = 8080
+    """Of the Service in front of ``http_port``."""
     instance_port: int = 9001
     admin_port: int = 8081
     public_url: str = ""
@@ -64,7 +66,8 @@ class Settings:
     def endpoints(self) -> dict[str, str]:
         """What instances are told of us, as the AWS SDKs' variables."""
         host = f"klambda-gateway.{self.namespace}.svc.{self.cluster_domain}"
-        return {"AWS_ENDPOINT_URL_LAMBDA": f"http://{host}:{self.http_port}"}
+        url = f"http://{host}:{self.service_port}"
+        return {f"AWS_ENDPOINT_URL_{service}": url for service in ("LAMBDA", "STS")}
 
     @property
     def default_account(self) -> str:
@@ -96,6 +99,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         installation_secret=read.text("KLAMBDA_INSTALLATION_SECRET", basis.installation_secret),
         lease_name=read.text("KLAMBDA_LEASE_NAME", basis.lease_name),
         http_port=read.port("KLAMBDA_HTTP_PORT", basis.http_port),
+        service_port=read.port("KLAMBDA_SERVICE_PORT", basis.service_port),
         instance_port=read.port("KLAMBDA_INSTANCE_PORT", basis.instance_port),
         admin_port=read.port("KLAMBDA_ADMIN_PORT", basis.admin_port),
         public_url=read.text("KLAMBDA_PUBLIC_URL", "").rstrip("/"),

@@ -169,6 +169,11 @@ class Mirrors:
             if not waiters:
                 self._pod_waiters.pop(uid, None)
 
+    def lives(self, namespace: str, pod: str, uid: str) -> bool:
+        """See ``auth.sessions.Pods``."""
+        found = self.pods.get((namespace, pod))
+        return found is not None and found.uid == uid
+
     def gateways(self) -> set[str]:
         """Return where instances dial gateways now."""
         addresses = set(self._gateways)

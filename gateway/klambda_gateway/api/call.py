@@ -24,6 +24,7 @@ from klambda_gateway.auth.authorizer import Authorizer
 from klambda_gateway.auth.bearer import Bearer
 from klambda_gateway.auth.caller import Caller
 from klambda_gateway.auth.gate import Gate
+from klambda_gateway.auth.sessions import Roles
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.invoke.model import Invoker
@@ -57,6 +58,8 @@ class Services:
     gate: Gate
     authorizer: Authorizer
     grants: Grants
+    roles: Roles
+    """The roles that Secrets stand for."""
     bearer: Bearer | None = None
     """Absent: tokens are not accepted."""
     links: CodeLinks

@@ -22,6 +22,7 @@ from klambda_gateway.api.lookup import (
     check_latest,
     check_pod,
     check_revision,
+    check_role,
     function_of,
     place_of,
 )
@@ -36,6 +37,7 @@ async def update_function_configuration(services: Services, call: Call) -> Reply
     check_latest(target)
     function = await function_of(services, call, target)
     await check_pod(services, call, function)
+    check_role(services, call, function.aws_name)
     checks.configuration(given, runtimes=services.runtimes)
     layers = await resolved(services, call, given, function)
 

@@ -17,7 +17,7 @@ from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.code import uploaded
 from klambda_gateway.api.function_layers import check_size, remembered, resolved
-from klambda_gateway.api.lookup import Found, find, function_of, place_of
+from klambda_gateway.api.lookup import Found, check_role, find, function_of, place_of
 from klambda_gateway.api.naming import Target
 from klambda_gateway.api.objects import NameBusy
 from klambda_gateway.api.paging import page, with_marker
@@ -36,6 +36,7 @@ async def create_function(services: Services, call: Call) -> Reply:
     checks.configuration(given, runtimes=services.runtimes)
     checks.package(given)
     checks.snap_start(given, given.get("Runtime"))
+    check_role(services, call, target.name)
     if await services.objects.function(call.namespace, target.name) is not None:
         raise errors.function_exists(target.name)
     if "CodeSigningConfigArn" in given:

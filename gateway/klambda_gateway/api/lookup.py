@@ -21,6 +21,7 @@ from klambda_gateway.api.call import Call, Services
 from klambda_gateway.api.naming import Target
 from klambda_gateway.api.views import Place, alias_version
 from klambda_gateway.auth.rights import USE_POD
+from klambda_gateway.auth.sessions import assumable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,13 @@ async def holder_of(services: Services, call: Call, target: Target) -> Holder | 
     if target.version is not None:
         return await services.objects.version(function, target.version) or Lack.VERSION
     return function
+
+
+def check_role(services: Services, call: Call, function: str) -> None:
+    """Raise 400 when the role of a request is one that does not list this function."""
+    role = call.input.get("Role")
+    if role is not None and not assumable(services.roles, call.namespace, role, function):
+        raise errors.role_not_assumable()
 
 
 async def check_pod(services: Services, call: Call, function: Function) -> None:

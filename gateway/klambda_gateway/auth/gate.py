@@ -11,7 +11,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 from klambda_core import errors
 from klambda_core.errors import LambdaError
@@ -40,6 +40,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class SessionFinder(Protocol):
+    """Where the gate gets the keys of sessions from."""
+
+    def find(self, access_key_id: str, token: str, now: float) -> AccessKey | None:
+        """The key of a session, None when it is not ours. Raises ExpiredTokenException."""
+        ...
+
+
 class Gate:
     """Turns signatures into callers."""
 
@@ -49,10 +57,12 @@ class Gate:
         *,
         region: str,
         account_of: Callable[[str], str],
+        sessions: SessionFinder | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         """``account_of`` gives the 12 digits of a namespace."""
         self._keys = keys
+        self._sessions = sessions
         self._verifier = Verifier(region)
         self._account_of = account_of
         self._now = now
@@ -85,7 +95,7 @@ class Gate:
         return self._caller(self._proven(request, claim, body_sha256), claim.common.service)
 
     def _proven(self, request: Signable, claim: Claim, body_sha256: str) -> AccessKey:
-        key = self._keys.find(claim.access_key)
+        key = self._keys.find(claim.access_key) or self._session(claim)
         if key is None or not _token_fits(key, claim):
             raise LambdaError(
                 errors.UNRECOGNIZED_CLIENT,
@@ -95,6 +105,11 @@ class Gate:
             request, claim, secret=key.secret, body_sha256=body_sha256, now=self._now()
         )
         return key
+
+    def _session(self, claim: Claim) -> AccessKey | None:
+        if self._sessions is None or not claim.token:
+            return None
+        return self._sessions.find(claim.access_key, claim.token, self._now().timestamp())
 
     def _caller(self, key: AccessKey, service: str) -> Caller:
         """Return whom a key stands for; remembered for as long as the key is the same."""

@@ -1,71 +1,34 @@
-"""Access keys: Secrets of type ``klambda.io/access-key`` in Klambda's own namespace.
+"""The access keys of an installation: Secrets in Klambda's own namespace, followed by watch.
 
-A Secret names the account (a namespace), and whom its holder acts as there: ``user`` and
-``groups``, or ``serviceAccount``. With ``functions`` it is a role too: the functions of its account
-that it lists may run as it.
-
-Place: ``auth.gate`` looks keys up here, by access key id, without waiting. Invariants: the mirror
-follows the cluster by watch; a Secret that is incomplete, or names a ``system:`` user or group that
-is no service account, gives no key (and a log line that says so without its content); the default
-key is made once and never changed. Not here: signatures (``sigv4``), what a caller may do
-(``rbac``), what a function's instances are given (``sessions``).
+Place: ``auth.gate`` looks keys up here by access key id, ``auth.sessions`` roles by name, both
+without waiting. Invariants: a Secret that gives no key leaves a log line that says why and shows
+nothing of it; the default key is made once and never changed. Not here: what a Secret must say
+(``access_key``), signatures (``sigv4``), what a caller may do (``rbac``).
 """
 
 from __future__ import annotations
 
-import base64
-import re
 import secrets
 import string
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol
 
 from klambda_core.kinds import SECRET
 from klambda_core.labels import MANAGER_GATEWAY
-from klambda_gateway.auth.caller import SERVICE_ACCOUNT, service_account_groups
+from klambda_gateway.auth import access_key
+from klambda_gateway.auth.access_key import KEY_TYPE
+from klambda_gateway.auth.access_key import AccessKey as AccessKey
 from klambda_kube.api import Api
 from klambda_kube.errors import AlreadyExists
 from klambda_kube.reflector import Reflector
 from klambda_obs import logs
 
-KEY_TYPE: Final = "klambda.io/access-key"
 DEFAULT_USER: Final = "klambda-admin"
 ID_ALPHABET: Final = string.ascii_uppercase + "234567"
 """Access key ids are `AKIA` and 16 characters of this (IAM user guide)."""
 SECRET_ALPHABET: Final = string.ascii_letters + string.digits + "+/"
 
-_KEY_ID = re.compile(r"\w{3,128}", re.ASCII)
-"""IAM API reference, AccessKey; also shorter ones, which people make up."""
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-
 _log = logs.get("klambda.gateway.keys")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessKey:
-    """Whoever holds the secret acts as ``user`` with ``groups`` in the account ``namespace``."""
-
-    access_key_id: str
-    secret: str = field(repr=False)
-    namespace: str
-    token: str | None = field(default=None, repr=False)
-    user: str = ""
-    groups: tuple[str, ...] = ()
-    role: str = ""
-    """Under this name functions may take it as their role."""
-    functions: tuple[str, ...] = ()
-    """Which functions may: AWS names, ``*`` and ``?`` match. Empty: it is no role."""
-    session: str = ""
-    """Given exactly when a function's session stands behind it: the function's name."""
-    origin: str = ""
-    """Name of the Secret."""
-
-    def serves(self, function: str) -> bool:
-        """Whether this function may run as it."""
-        return any(fnmatchcase(function, pattern) for pattern in self.functions)
 
 
 class KeyFinder(Protocol):
@@ -76,80 +39,15 @@ class KeyFinder(Protocol):
         ...
 
 
-class BadKey(Exception):
-    """A Secret that gives no key; the text says why and shows nothing secret."""
-
-
 def read_key(
     secret: Mapping[str, Any], *, accounts: Collection[str] | None = None
 ) -> AccessKey | None:
-    """The key in a Secret, None when it is none (and then the log says why).
-
-    ``accounts``: the namespaces that this installation serves; None: all.
-    """
-    if secret.get("type") != KEY_TYPE:
-        return None
-    name = secret["metadata"]["name"]
-    data = {key: _decoded(value) for key, value in (secret.get("data") or {}).items()}
+    """The key in a Secret, None when it is none (and then the log says why)."""
     try:
-        return _key(name, data, accounts)
-    except BadKey as error:
-        _log.warning("access-key-refused", secret=name, why=str(error))
+        return access_key.read(secret, accounts)
+    except access_key.BadKey as error:
+        _log.warning("access-key-refused", secret=secret["metadata"]["name"], why=str(error))
         return None
-
-
-def _key(name: str, data: Mapping[str, str], accounts: Collection[str] | None) -> AccessKey:
-    missing = [m for m in ("accessKeyId", "secretAccessKey", "namespace") if not data.get(m)]
-    if missing:
-        raise BadKey(f"members missing: {', '.join(missing)}")
-    if not _KEY_ID.fullmatch(data["accessKeyId"]):
-        raise BadKey("accessKeyId must be 3 to 128 letters, digits and underscores")
-    namespace = data["namespace"]
-    if not _LABEL.fullmatch(namespace):
-        raise BadKey("namespace is not the name of a namespace")
-    if accounts is not None and namespace not in accounts:
-        raise BadKey(f"namespace {namespace} is not one of this installation's")
-    user, groups = _subject(data)
-    return AccessKey(
-        access_key_id=data["accessKeyId"],
-        secret=data["secretAccessKey"],
-        token=data.get("sessionToken") or None,
-        namespace=namespace,
-        user=user or name,
-        groups=groups,
-        role=data.get("role") or name,
-        functions=_words(data.get("functions", "")),
-        origin=name,
-    )
-
-
-def _subject(data: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """Whom the holder acts as: user, and groups. Raises BadKey."""
-    user, groups = data.get("user", ""), _words(data.get("groups", ""))
-    account = data.get("serviceAccount", "")
-    if user.startswith(SERVICE_ACCOUNT) and not account:
-        account, user = user.removeprefix(SERVICE_ACCOUNT).replace(":", "/"), ""
-    if any(each.startswith("system:") for each in (user, *groups)):
-        raise BadKey("user and groups must not begin with system:")
-    if not account:
-        return user, groups
-    if user or groups:
-        raise BadKey("a service account's groups are Kubernetes' own: give no user and no groups")
-    namespace, slash, name = account.partition("/")
-    if not (slash and _LABEL.fullmatch(namespace) and _DNS_NAME.fullmatch(name)):
-        raise BadKey("serviceAccount must be namespace/name")
-    return f"{SERVICE_ACCOUNT}{namespace}:{name}", service_account_groups(namespace)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.replace(",", " ").split())
-
-
-def _decoded(value: str) -> str:
-    try:
-        return base64.b64decode(value).decode().strip()
-    except ValueError:
-        return ""
 
 
 class Keys:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from klambda_gateway.instances.deployments import DeploymentFacts
-from klambda_gateway.instances.pods import DeploymentKey
+from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_obs import logs
 
 INLINE_LIMIT: Final = 256 << 10
@@ -80,7 +80,8 @@ class CodeCache:
 
 
 Lookup = Callable[[DeploymentKey], Awaitable[DeploymentFacts | None]]
-Credentials = Callable[[str], Mapping[str, str] | None]
+Credentials = Callable[[PodFacts, Mapping[str, Any]], Mapping[str, str] | None]
+"""Of a pod, and the assignment it gets."""
 
 
 class Assignments:
@@ -102,10 +103,10 @@ class Assignments:
         self._cache = cache or CodeCache()
         self._fetches: dict[tuple[str, str], asyncio.Task[bytes | None]] = {}
 
-    async def package(self, key: DeploymentKey) -> Package:
+    async def package(self, pod: PodFacts) -> Package:
         """Return what to send. Raises NoAssignment, KubeError."""
-        assignment = await self._read(key)
-        namespace = key.namespace
+        assignment = await self._read(pod.key)
+        namespace = pod.namespace
         sha256, size = assignment["code"]["sha256"], assignment["code"]["size"]
         code = await self._inline(namespace, sha256) if size <= INLINE_LIMIT else None
         where = {"url": self._blobs.url(namespace, sha256)} if code is None else {"inline": True}
@@ -119,7 +120,7 @@ class Assignments:
                 for layer in assignment.get("layers", ())
             ],
         }
-        credentials = self._credentials(namespace)
+        credentials = self._credentials(pod, assignment)
         if credentials is not None:
             header["credentials"] = dict(credentials)
         return Package(digest=assignment["digest"], header=header, body=code or b"")

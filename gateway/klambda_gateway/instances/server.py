@@ -192,10 +192,10 @@ class InstanceServer:
     async def _welcome(self, link: Link, frames: asyncio.Queue[Frame]) -> None:
         try:
             async with asyncio.timeout(HANDSHAKE_LIMIT_S):
-                record, digest = await self._greet(link, frames)
+                pod, record, digest = await self._greet(link, frames)
             if link.lost:
                 return
-            await self._equip(link, record, digest)
+            await self._equip(link, pod, record, digest)
         except (ProtocolError, TimeoutError) as error:
             _log.warning("instance-turned-away", peer=link.peer, uid=link.uid, error=repr(error))
             link.close()
@@ -206,11 +206,14 @@ class InstanceServer:
             _log.exception("instance-welcome-failed", uid=link.uid)
             link.close()
 
-    async def _greet(self, link: Link, frames: asyncio.Queue[Frame]) -> tuple[Record, str | None]:
+    async def _greet(
+        self, link: Link, frames: asyncio.Queue[Frame]
+    ) -> tuple[PodFacts, Record, str | None]:
         hello = read_hello(await frames.get())
         link.uid, link.boot = hello.uid, hello.boot
         pod = await self._find_pod(hello.namespace, hello.pod, hello.uid)
-        key = _check(hello, pod, link.peer)
+        pod = _checked(hello, pod, link.peer)
+        key = pod.key
         token = instance_token(self._key, key.namespace, key.name)
         nonce = secrets.token_hex(16)
         link.send(
@@ -228,15 +231,15 @@ class InstanceServer:
         while not frames.empty():
             link.receiver(frames.get_nowait())
         _log.debug("instance-linked", uid=hello.uid, deployment=key.name, state=proof.state)
-        return record, proof.digest
+        return pod, record, proof.digest
 
-    async def _equip(self, link: Link, record: Record, digest: str | None) -> None:
+    async def _equip(self, link: Link, pod: PodFacts, record: Record, digest: str | None) -> None:
         """Send what the handshake leaves to be said: peers, the assignment, old questions."""
         self._send_peers(link)
         self._ask_after(link)
         if record.slot is not Slot.UNASSIGNED or digest is not None or record.spoilt:
             return
-        package: Package = await self._assignments.package(record.key)
+        package: Package = await self._assignments.package(pod)
         if link.lost:
             return
         link.send(FrameType.ASSIGN, package.header, package.body)
@@ -338,8 +341,8 @@ class InstanceServer:
             call.withdraw()
 
 
-def _check(hello: Hello, pod: PodFacts | None, peer: str) -> DeploymentKey:
-    """Return the Deployment that the caller's pod belongs to.
+def _checked(hello: Hello, pod: PodFacts | None, peer: str) -> PodFacts:
+    """Return the caller's pod.
 
     The kubelet reports a pod's address up to a second after its process runs; until then the token
     alone speaks for it, and ``verify`` looks again when the address is known.
@@ -348,4 +351,4 @@ def _check(hello: Hello, pod: PodFacts | None, peer: str) -> DeploymentKey:
         raise ProtocolError(f"no pod {hello.namespace}/{hello.pod} with uid {hello.uid}")
     if pod.addresses and peer not in pod.addresses:
         raise ProtocolError(f"{peer} is not an address of {hello.namespace}/{hello.pod}")
-    return pod.key
+    return pod

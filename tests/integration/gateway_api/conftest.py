@@ -234,6 +234,7 @@ class _Gateway:
                 invoker=Echo(),
                 gate=Gate(keys, region=REGION, account_of=Accounts().of),
                 bearer=Bearer(api, account_of=Accounts().of),
+                roles=keys,
                 authorizer=Rbac(api, name_of=lambda _, name: object_name(name)),
                 grants=Grants(namespace_of=lambda _: None, entry=lambda *_: None),
                 links=CodeLinks(KEY, time.time),

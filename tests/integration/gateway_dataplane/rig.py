@@ -158,7 +158,7 @@ class Gateway:
             Assignments(
                 deployment=self._deployment,
                 blobs=Store(),
-                credentials=lambda _: None,
+                credentials=lambda *_: None,
                 endpoints={"AWS_ENDPOINT_URL_LAMBDA": "http://gateway"},
             ),
             find_pod=self._find_pod,

@@ -297,11 +297,22 @@ class Rights:
             raise denied(caller, action, resource)
 
 
+class SomeRoles:
+    """The roles that a test makes."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, AccessKey] = {}
+
+    def role(self, namespace: str, name: str) -> AccessKey | None:
+        return self.made.get(name)
+
+
 class World:
     """The API over fakes, and clients of it."""
 
     def __init__(self) -> None:
         self.rights = Rights()
+        self.roles = SomeRoles()
         self.kube = FakeKube()
         self.blobs = FakeBlobs()
         self.invoker = FakeInvoker()
@@ -330,6 +341,7 @@ class World:
             gate=Gate(OneKey(), region=REGION, account_of=lambda _: ACCOUNT),
             authorizer=self.rights,
             grants=Grants(namespace_of=self.others.get, entry=self.table.get),
+            roles=self.roles,
             links=CodeLinks("k" * 64, lambda: 1_000_000.0),
             shelf=self.shelf,
             urls=lambda *what: PLACE.address(url_id("k" * 64, *what)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 from typing import Any
 
@@ -10,6 +11,7 @@ import botocore.exceptions
 import pytest
 
 from klambda_core.kinds import FUNCTION
+from klambda_gateway.auth.keys import AccessKey
 from tests.unit.gateway_api.fakes import ACCOUNT, REGION, ROLE, World, make_zip
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:area"
@@ -281,3 +283,26 @@ def test_writes_whose_answers_are_lost_are_looked_up(world: World, client: Any) 
     world.kube.lost_answers = 2
     assert client.publish_version(FunctionName="area")["FunctionArn"].startswith(ARN + ":")
     assert world.kube.lost_answers == 0
+
+
+def test_a_role_that_does_not_list_the_function_cannot_be_assumed(
+    world: World, client: Any, function: str
+) -> None:
+    """AWS's sentence for a role whose trust policy does not let Lambda in."""
+    world.roles.made["worker"] = AccessKey(
+        access_key_id="AKIA", secret="s", namespace="default", role="worker", functions=("area",)
+    )
+    role = f"arn:aws:iam::{ACCOUNT}:role/worker"
+    sentence = "The role defined for the function cannot be assumed by Lambda."
+    with pytest.raises(botocore.exceptions.ClientError, match=sentence) as refused:
+        create(client, "other", Role=role)
+    assert refused.value.response["Error"]["Code"] == "InvalidParameterValueException"
+    client.update_function_configuration(FunctionName=function, Role=role)
+    world.kube.settle()
+    world.roles.made["worker"] = dataclasses.replace(
+        world.roles.made["worker"], functions=("other",)
+    )
+    with pytest.raises(botocore.exceptions.ClientError, match=sentence):
+        client.update_function_configuration(FunctionName=function, Role=role)
+    client.update_function_configuration(FunctionName=function, Description="the role stays")
+    assert create(client, "other", Role=role)["Role"] == role

@@ -43,9 +43,10 @@ def signed(
     token: str | None = None,
     service: str = "lambda",
     region: str = REGION,
+    key_id: str = KEY_ID,
     headers: dict[str, str] | None = None,
 ) -> tuple[Signable, bytes]:
-    credentials = botocore.credentials.Credentials(KEY_ID, secret, token)
+    credentials = botocore.credentials.Credentials(key_id, secret, token)
     request = botocore.awsrequest.AWSRequest(
         method=method, url=HOST + path, data=body, headers=headers or {}
     )

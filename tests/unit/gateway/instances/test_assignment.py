@@ -14,9 +14,10 @@ from klambda_gateway.instances.assignment import (
     NoAssignment,
 )
 from klambda_gateway.instances.deployments import DeploymentFacts
-from klambda_gateway.instances.pods import DeploymentKey
+from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 
 KEY = DeploymentKey("default", "area-latest-1")
+POD = PodFacts(namespace="default", name="p", uid="u", deployment="area-latest-1")
 
 
 def facts(size: int = 3, assignment: str | None = None) -> DeploymentFacts:
@@ -58,7 +59,7 @@ def assignments(store: Store, found: DeploymentFacts | None) -> Assignments:
     return Assignments(
         deployment=lookup,
         blobs=store,
-        credentials=lambda namespace: {"accessKeyId": namespace},
+        credentials=lambda pod, assignment: {"accessKeyId": f"{pod.uid}/{assignment['digest']}"},
         endpoints={"AWS_ENDPOINT_URL_LAMBDA": "http://gateway"},
     )
 
@@ -67,7 +68,7 @@ async def test_small_code_comes_along_and_is_fetched_once() -> None:
     store = Store()
     made = assignments(store, facts())
     await made.prepare(KEY)
-    packages = await asyncio.gather(*(made.package(KEY) for _ in range(5)))
+    packages = await asyncio.gather(*(made.package(POD) for _ in range(5)))
     assert {each.body for each in packages} == {b"default/ab"}
     assert store.reads == 1
     assert packages[0].digest == "d"
@@ -77,13 +78,13 @@ async def test_small_code_comes_along_and_is_fetched_once() -> None:
         "endpoints": {"AWS_ENDPOINT_URL_LAMBDA": "http://gateway"},
         "code": {"inline": True},
         "layers": [{"url": "http://store/default/cd"}],
-        "credentials": {"accessKeyId": "default"},
+        "credentials": {"accessKeyId": "u/d"},
     }
 
 
 async def test_large_code_is_behind_a_url() -> None:
     store = Store()
-    package = await assignments(store, facts(INLINE_LIMIT + 1)).package(KEY)
+    package = await assignments(store, facts(INLINE_LIMIT + 1)).package(POD)
     assert package.header["code"] == {"url": "http://store/default/ab"}
     assert (package.body, store.reads) == (b"", 0)
 
@@ -91,7 +92,7 @@ async def test_large_code_is_behind_a_url() -> None:
 async def test_a_store_that_does_not_answer_us_may_answer_the_instance() -> None:
     store = Store()
     store.broken = True
-    package = await assignments(store, facts()).package(KEY)
+    package = await assignments(store, facts()).package(POD)
     assert package.header["code"] == {"url": "http://store/default/ab"}
 
 
@@ -99,7 +100,7 @@ async def test_a_store_that_does_not_answer_us_may_answer_the_instance() -> None
 async def test_without_a_readable_assignment_there_is_none(found: DeploymentFacts | None) -> None:
     made = assignments(Store(), found)
     with pytest.raises(NoAssignment):
-        await made.package(KEY)
+        await made.package(POD)
     await made.prepare(KEY)
 
 

@@ -21,6 +21,7 @@ CHART = {
     "KLAMBDA_URL_PORT": "8443",
     "KLAMBDA_TRUSTED_PROXIES": "10.0.0.0/8, fd00::1,",
     "KLAMBDA_IDLE_SECONDS": "30",
+    "KLAMBDA_SERVICE_PORT": "80",
     "KLAMBDA_WATCH_NAMESPACES": "a, b,",
     "KLAMBDA_RUNTIMES": '{"python3.13": {"image": "x"}}',
     "KLAMBDA_RUNTIME_SUBSTITUTIONS": '{"python3.12": "python3.13"}',
@@ -40,7 +41,8 @@ def test_what_the_chart_says_is_read() -> None:
     )
     assert [str(each) for each in settings.trusted_proxies] == ["10.0.0.0/8", "fd00::1/128"]
     assert settings.endpoints == {
-        "AWS_ENDPOINT_URL_LAMBDA": "http://klambda-gateway.klambda.svc.example.internal:8080"
+        "AWS_ENDPOINT_URL_LAMBDA": "http://klambda-gateway.klambda.svc.example.internal:80",
+        "AWS_ENDPOINT_URL_STS": "http://klambda-gateway.klambda.svc.example.internal:80",
     }
 
 
