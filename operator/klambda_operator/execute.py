@@ -7,13 +7,15 @@ on, memory is refreshed and `Again` tells the loop to plan anew. Nothing is deci
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from klambda_core.kinds import DEPLOYMENT, Kind
+from klambda_core.kinds import DEPLOYMENT, FUNCTION, VERSION, Kind
 from klambda_core.labels import MANAGER_OPERATOR
 from klambda_kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from klambda_operator.model import (
     Action,
     Adopt,
+    ClaimVersion,
     CreateDeployment,
+    CreateVersion,
     Delete,
     Key,
     Plan,
@@ -108,6 +110,10 @@ class Executor:
                 await self._delete(namespace, action)
             case WriteStatus():
                 await self._status(namespace, action)
+            case ClaimVersion():
+                await self._claim(namespace, action)
+            case CreateVersion():
+                await self._publish(namespace, action)
 
     async def _create(self, namespace: str, action: CreateDeployment) -> None:
         name = action.manifest["metadata"]["name"]
@@ -122,10 +128,23 @@ class Executor:
             raise Refused(error.message) from error
         self._observed.put(DEPLOYMENT, made)
 
-    async def _patch(self, namespace: str, kind: Kind, name: str, patch: Mapping[str, Any]) -> None:
+    async def _patch(
+        self,
+        namespace: str,
+        kind: Kind,
+        name: str,
+        patch: Mapping[str, Any],
+        *,
+        subresource: str = "",
+    ) -> None:
         try:
             answer = await self._api.merge_patch(
-                kind, namespace, name, patch, field_manager=MANAGER_OPERATOR
+                kind,
+                namespace,
+                name,
+                patch,
+                field_manager=MANAGER_OPERATOR,
+                subresource=subresource,
             )
         except (Conflict, NotFound) as error:
             await self._refresh(kind, namespace, name)
@@ -168,6 +187,24 @@ class Executor:
             await self._refresh(action.kind, namespace, action.name)
             raise Again(f"{action.name} has changed") from error
         self._observed.put(action.kind, answer)
+
+    async def _claim(self, namespace: str, action: ClaimVersion) -> None:
+        patch = {
+            "metadata": {"resourceVersion": action.resource_version},
+            "status": {"lastVersion": action.number},
+        }
+        await self._patch(namespace, FUNCTION, action.name, patch, subresource="status")
+
+    async def _publish(self, namespace: str, action: CreateVersion) -> None:
+        name = action.manifest["metadata"]["name"]
+        try:
+            made = await self._api.create(
+                VERSION, namespace, action.manifest, field_manager=MANAGER_OPERATOR
+            )
+        except AlreadyExists as error:
+            await self._refresh(VERSION, namespace, name)
+            raise Again(f"{name} exists") from error
+        self._concern(self._observed.put(VERSION, made))
 
     async def _refresh(self, kind: Kind, namespace: str, name: str) -> None:
         try:

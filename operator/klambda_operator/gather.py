@@ -104,8 +104,10 @@ class Gatherer:
         deployments = self._deployments(key, FUNCTION)
         children = self._children(key)
         function = _read(Function, await self._certain(FUNCTION, key, [*deployments, *children]))
-        rivals = []
+        rivals, versions = [], []
         if isinstance(function, Function):
+            if function.spec.publish is not None or function.spec.auto_publish:
+                versions = self._versions(key, function.uid)
             deployments += await self._namesake(subject_of_function(function), world, deployments)
             rivals = self._rivals(FUNCTION, key, seen.aws_name_group(function.aws_name))
         return FunctionSnapshot(
@@ -114,6 +116,7 @@ class Gatherer:
             world=world,
             rivals=rivals,
             children=children,
+            versions=versions,
             deployments=deployments,
         )
 
@@ -139,11 +142,11 @@ class Gatherer:
         reference = alias.spec.function_ref
         uid = self._function_uid(key.namespace, reference)
         family = seen.family_group(reference)
-        versions = frozenset(
-            each.body()["spec"]["version"]
+        records = [
+            each
             for each in self._observed.group(VERSION, key.namespace, family)
             if not each.deleting and (each.owner is None or each.owner.uid == uid)
-        )
+        ]
         group = seen.alias_group(reference, alias.spec.name)
         rivals = [
             seen.rival(each)
@@ -153,7 +156,12 @@ class Gatherer:
             and (each.owner is None or each.owner.uid == uid)
         ]
         return AliasSnapshot(
-            key=key, alias=alias, function_uid=uid, versions=versions, rivals=rivals
+            key=key,
+            alias=alias,
+            function_uid=uid,
+            versions=frozenset(_number(each) for each in records),
+            usable=frozenset(_number(each) for each in records if each.serves),
+            rivals=rivals,
         )
 
     async def _certain(
@@ -189,6 +197,15 @@ class Gatherer:
             for kind in (VERSION, ALIAS)
             for each in self._observed.group(kind, key.namespace, family)
         ]
+
+    def _versions(self, key: Key, uid: str) -> list[Version]:
+        """The readable versions of this very function."""
+        found = [
+            _read(Version, each)
+            for each in self._observed.group(VERSION, key.namespace, seen.family_group(key.name))
+            if each.owner is None or each.owner.uid == uid
+        ]
+        return [each for each in found if isinstance(each, Version)]
 
     def _deployments(self, key: Key, owner: Kind) -> list[Deployment]:
         group = seen.owner_group(owner.kind, key.name)
@@ -235,6 +252,11 @@ class Gatherer:
             installation_key=self._installation_key,
             freeze=settings.freeze,
         )
+
+
+def _number(record: Record) -> int:
+    number: int = record.body()["spec"]["version"]
+    return number
 
 
 def _read(model: type[M], record: Record | None) -> M | Broken | None:

@@ -110,6 +110,8 @@ class FunctionSnapshot:
     world: World
     rivals: Sequence[Rival] = ()
     children: Sequence[Child] = ()
+    versions: Sequence[Version] = ()
+    """The published versions, where something is to be published."""
     deployments: Sequence[Deployment] = ()
     refusal: str | None = None
 
@@ -134,6 +136,8 @@ class AliasSnapshot:
     alias: Alias | Broken | None
     function_uid: str | None = None
     versions: frozenset[int] = frozenset()
+    usable: frozenset[int] = frozenset()
+    """Those of the versions that have a revision to serve with."""
     rivals: Sequence[Rival] = ()
 
 
@@ -184,7 +188,31 @@ class WriteStatus:
     status: Json
 
 
-Action = CreateDeployment | RepairDeployment | Delete | Adopt | WriteStatus
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimVersion:
+    """Merge patch of a Function's status.lastVersion, on exactly the observed object."""
+
+    name: str
+    resource_version: str | None
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateVersion:
+    """POST of a published version."""
+
+    manifest: Json
+
+
+Action = (
+    CreateDeployment
+    | RepairDeployment
+    | Delete
+    | Adopt
+    | WriteStatus
+    | ClaimVersion
+    | CreateVersion
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

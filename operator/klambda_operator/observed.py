@@ -33,6 +33,8 @@ class Record:
     owner: Owner | None
     groups: frozenset[str]
     text: bytes
+    serves: bool = False
+    """A Version that has a revision to serve with: aliases that track the newest look at it."""
 
     @property
     def key(self) -> Key:
@@ -127,7 +129,7 @@ class Observed:
         if record.kind == DEPLOYMENT:
             return {_owner_key(each) for each in (old, new) if each and each.owner}
         concerned = {record.key}
-        if new is None or old is None or (old.uid, old.deleting) != (new.uid, new.deleting):
+        if new is None or old is None or _standing(old) != _standing(new):
             for each in (old, new):
                 concerned |= self._related(each) if each else set()
         return concerned
@@ -158,6 +160,7 @@ def project(kind: Kind, body: Mapping[str, Any]) -> Record:
         deleting="deletionTimestamp" in metadata,
         owner=owner,
         groups=_groups(kind, body, owner),
+        serves=kind == VERSION and "active" in (body.get("status") or {}),
         text=json.dumps(document, separators=(",", ":"), sort_keys=True).encode(),
     )
 
@@ -267,6 +270,11 @@ def _owner_key(record: Record) -> Key:
         raise ValueError(f"{record.name} has no owner")
     kind = VERSION if owner.kind == VERSION.kind else FUNCTION
     return Key(kind.plural, record.namespace, owner.name)
+
+
+def _standing(record: Record) -> tuple[str, bool, bool]:
+    """What of an object concerns others."""
+    return record.uid, record.deleting, record.serves
 
 
 def _is_older(new: Record, old: Record) -> bool:

@@ -4,7 +4,7 @@ from klambda_core.crd.alias import Alias, AliasSpec, AliasStatus, WeightedVersio
 from klambda_core.crd.code import Blob, Code, Content, Sources
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.event_source import EventSourceMapping
-from klambda_core.crd.function import Function, FunctionSpec, FunctionStatus
+from klambda_core.crd.function import Function, FunctionSpec, FunctionStatus, Published
 from klambda_core.crd.layer import (
     LayerPermission,
     LayerVersion,
@@ -38,6 +38,7 @@ __all__ = [
     "LayerVersion",
     "LayerVersionSpec",
     "LayerVersionStatus",
+    "Published",
     "ResolvedCode",
     "ResolvedLayer",
     "Snapshot",

@@ -127,6 +127,13 @@ class FunctionSpec(Configuration):
     pod: PodSettings | None = Field(None, description="Where and as whom instances run.")
 
 
+class Published(Model):
+    """The last wish to publish that was carried out."""
+
+    id: str = Field(max_length=128, description="The id of spec.publish.")
+    version: int = Field(ge=1, description="The version that it led to.")
+
+
 class FunctionStatus(Model):
     """What became of the function."""
 
@@ -146,6 +153,7 @@ class FunctionStatus(Model):
     last_version: int | None = Field(
         None, ge=0, description="The highest version number given out."
     )
+    published: Published | None = Field(None, description="The last publish that is done.")
     active: Active | None = Field(None, description="The revision of $LATEST that serves.")
     failed: Failed | None = Field(
         None, description="The configuration that could not be brought into use."

@@ -33,6 +33,10 @@
 - apiGroups: [klambda.io]
   resources: [versions, aliases]
   verbs: [get, list, watch, patch, delete]
+# For spec.publish and autoPublish.
+- apiGroups: [klambda.io]
+  resources: [versions]
+  verbs: [create]
 - apiGroups: [klambda.io]
   resources: [functions/status, versions/status, aliases/status]
   verbs: [patch]

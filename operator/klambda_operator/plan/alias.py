@@ -31,7 +31,7 @@ def plan_alias(snapshot: AliasSnapshot, now: datetime) -> Plan:
     adoption: list[Action] = [*adopt(ALIAS, alias, alias.spec.function_ref, snapshot.function_uid)]
     if adoption:
         return Plan(actions=adoption, subject=alias, requeue_after=0.0)
-    targets = wanted_targets(alias, snapshot.versions)
+    targets = wanted_targets(alias, snapshot.usable)
     trouble = _trouble(alias, snapshot, targets)
     versions = alias.status.versions if trouble else targets
     actions, told = write_status(
@@ -46,11 +46,14 @@ def plan_alias(snapshot: AliasSnapshot, now: datetime) -> Plan:
     return Plan(actions=actions, transitions=told, subject=alias)
 
 
-def wanted_targets(alias: Alias, existing: frozenset[int]) -> list[WeightedVersion]:
-    """Versions with shares, the main one first; empty when there is nothing to track."""
+def wanted_targets(alias: Alias, usable: frozenset[int]) -> list[WeightedVersion]:
+    """Versions with shares, the main one first; empty when there is nothing to track.
+
+    What is tracked is the newest version that can serve, not one that is still being made.
+    """
     main = alias.spec.function_version
     if alias.spec.track is not None:
-        main = str(max(existing)) if existing else None
+        main = str(max(usable)) if usable else None
     if main is None:
         return []
     routing = alias.spec.routing_config

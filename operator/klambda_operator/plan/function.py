@@ -9,6 +9,7 @@ from klambda_core.kinds import FUNCTION
 from klambda_operator import reasons
 from klambda_operator.assess import Blocked, subject_of_function
 from klambda_operator.model import Action, Broken, Delete, FunctionSnapshot, Plan, Rival
+from klambda_operator.plan.publication import Publication, plan_publication
 from klambda_operator.plan.revision import Outcome, delete_ownerless, plan_revision
 from klambda_operator.plan.status import plan_broken, write_status
 
@@ -30,12 +31,16 @@ def plan_function(snapshot: FunctionSnapshot, now: datetime) -> Plan:
         refusal=snapshot.refusal,
         obstacle=_taken(function, winner) if winner else None,
     )
-    status, told = _status(function, outcome, winner, now)
+    publication = plan_publication(function, snapshot.versions)
+    status, told = _status(function, outcome, publication, winner, now)
+    # A written status is a new resourceVersion: what is published is claimed on that one.
+    pending = bool(publication.actions)
+    published = [] if status or winner else publication.actions
     return Plan(
-        actions=[*orphans, *outcome.before, *status, *outcome.after],
+        actions=[*orphans, *outcome.before, *status, *outcome.after, *published],
         transitions=told,
         subject=function,
-        requeue_after=outcome.requeue_after,
+        requeue_after=0.0 if pending and not winner else outcome.requeue_after,
         upgrade=outcome.upgrade,
     )
 
@@ -58,7 +63,11 @@ def _taken(function: Function, winner: Rival) -> Blocked:
 
 
 def _status(
-    function: Function, outcome: Outcome, winner: Rival | None, now: datetime
+    function: Function,
+    outcome: Outcome,
+    publication: Publication,
+    winner: Rival | None,
+    now: datetime,
 ) -> tuple[list[Action], list[Transition]]:
     name = Fact(type=reasons.NAME_TAKEN, status="False", reason=reasons.NAME_FREE)
     if winner is not None:
@@ -74,6 +83,7 @@ def _status(
         observed=function.status.to_json(),
         members={
             "functionName": function.aws_name,
+            "published": publication.published.to_json() if publication.published else None,
             "active": outcome.active.to_json() if outcome.active else None,
             "failed": outcome.failed.to_json() if outcome.failed else None,
         },

@@ -37,6 +37,7 @@ ALLOWED: list[Rights] = [
     ("gateway", "patch", "coordination.k8s.io/leases", "klambda", "klambda-gateway"),
     ("operator", "watch", "klambda.io/functions", "", ""),
     ("operator", "patch", "klambda.io/versions", "default", "v"),
+    ("operator", "create", "klambda.io/versions", "default", ""),
     ("operator", "delete", "klambda.io/aliases", "default", "a"),
     ("operator", "patch", "klambda.io/aliases/status", "default", "a"),
     ("operator", "update", "klambda.io/functions/finalizers", "default", "f"),

@@ -16,6 +16,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from klambda_core.crd import Function, Version
+from klambda_core.digest import function_digest, snapshot_digest
 from klambda_core.kinds import ALIAS, DEPLOYMENT, FUNCTION, VERSION
 from klambda_operator.execute import Again, Executor, Refused
 from klambda_operator.gather import Accounts, Gatherer
@@ -124,6 +126,25 @@ def point(cluster: Cluster) -> None:
         cluster.api.put(ALIAS, {"metadata": {"name": "area-live"}, "spec": spec})
 
 
+def wish(cluster: Cluster) -> None:
+    for body in cluster.api.all(FUNCTION):
+        number = int(body["spec"].get("publish", {}).get("id", "0"))
+        patch = {"spec": {"publish": {"id": str(number + 1)}}}
+        cluster.api.edit(FUNCTION, body["metadata"]["name"], patch)
+
+
+def publish_always(cluster: Cluster) -> None:
+    for body in cluster.api.all(FUNCTION):
+        cluster.api.edit(FUNCTION, body["metadata"]["name"], {"spec": {"autoPublish": True}})
+
+
+def track(cluster: Cluster) -> None:
+    spec = {"functionRef": "area", "name": "new", "track": "LatestPublished"}
+    taken = any(body["spec"]["name"] == "new" for body in cluster.api.all(ALIAS))
+    if cluster.api.all(FUNCTION) and not taken:
+        cluster.api.put(ALIAS, {"metadata": {"name": "area-new"}, "spec": spec})
+
+
 def tamper(cluster: Cluster) -> None:
     for body in cluster.api.all(DEPLOYMENT):
         containers = [{"name": "function", "image": "evil"}, {"name": "more"}]
@@ -157,6 +178,9 @@ STEPS: list[Callable[[Cluster], None]] = [
     delete,
     publish,
     point,
+    wish,
+    publish_always,
+    track,
     tamper,
     lose,
     scale,
@@ -212,7 +236,26 @@ def check_end(cluster: Cluster) -> None:
         for body in cluster.api.all(DEPLOYMENT)
     }
     assert found == wanted
+    check_publications(cluster)
     for body in cluster.api.all(DEPLOYMENT):
         (container,) = body["spec"]["template"]["spec"]["containers"]
         assert container["image"] == "klambda/python3.13:1"
         assert "hostNetwork" not in body["spec"]["template"]["spec"]
+
+
+def check_publications(cluster: Cluster) -> None:
+    """Every wish is done, whatever was cut off; numbers grow; who tracks the newest has it."""
+    numbers = [body["spec"]["version"] for body in cluster.api.all(VERSION)]
+    for body in cluster.api.all(FUNCTION):
+        status = body["status"]
+        if wished := body["spec"].get("publish"):
+            assert status["published"]["id"] == wished["id"]
+            assert status["published"]["version"] in numbers
+        if body["spec"].get("autoPublish"):
+            newest = max(cluster.api.all(VERSION), key=lambda each: each["spec"]["version"])
+            snapshot = Version.read(newest).spec.snapshot
+            assert snapshot_digest(snapshot) == function_digest(Function.read(body))
+    for body in cluster.api.all(ALIAS):
+        if "track" in body["spec"] and numbers:
+            (target,) = body["status"]["versions"]
+            assert target["version"] == str(max(numbers))

@@ -13,11 +13,11 @@ from klambda_operator.model import (
     Adopt,
     AliasSnapshot,
     Broken,
+    CreateDeployment,
     Delete,
     FunctionSnapshot,
     Key,
     Plan,
-    RepairDeployment,
     WriteStatus,
 )
 from klambda_operator.observed import Observed
@@ -86,7 +86,7 @@ class TestGather:
     async def test_a_stranger_is_read_again_each_time(self, rig: Rig) -> None:
         rig.api.put(FUNCTION, new_function())
         (create, _) = plan(await rig.function(), NOW).actions
-        assert not isinstance(create, Delete | Adopt | WriteStatus | RepairDeployment)
+        assert isinstance(create, CreateDeployment)
         name = create.manifest["metadata"]["name"]
         stranger = {"metadata": {"name": name}, "spec": {"template": {}}}
         rig.observed.put(DEPLOYMENT, rig.api.put(DEPLOYMENT, stranger))
