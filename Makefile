@@ -15,7 +15,7 @@ CLUSTER_TOOL := $(RUN)python -m tools.cluster
 PYTEST := $(RUN)python -m pytest
 UV := $(VENV)/uv/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes
-export CLUSTER REGISTRY VALUES EGRESS RUNTIMES KLAMBDA_CACHE KLAMBDA_STATE
+export CLUSTER REGISTRY VALUES EGRESS RUNTIMES KIND_IMAGE KLAMBDA_CACHE KLAMBDA_STATE
 
 .PHONY: help up down status demo images binaries test unit integration e2e lint type fmt \
         golden crds bench bench-cold bench-hop lock venv

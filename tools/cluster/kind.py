@@ -1,6 +1,7 @@
 """kind: Kubernetes in a Docker container, where a Docker engine answers.
 
 `kind-config.yaml` maps the gateway's node port to 127.0.0.1:8080. Images are built by the engine.
+KIND_IMAGE= chooses the node's image, and with it the version of Kubernetes; else kind does.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class KindCluster:
     """One kind cluster named `klambda`."""
 
     layout: Layout
+    image: str = ""
 
     @property
     def builder(self) -> Docker:
@@ -58,6 +60,7 @@ class KindCluster:
                 shell.stream(
                     "kind", "create", "cluster", f"--name={NAME}", f"--wait={CREATE_WAIT}",
                     f"--config={self.configuration}", f"--kubeconfig={self.layout.kubeconfig}",
+                    *([f"--image={self.image}"] if self.image else []),
                 )  # fmt: skip
             self._rename_context(shell)
 

@@ -24,12 +24,13 @@ from tools.cluster.steps import Steps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the user may say, as variables of make: CLUSTER, REGISTRY, VALUES, EGRESS, RUNTIMES."""
+    """What the user may say, as variables of make: CLUSTER, REGISTRY, VALUES, EGRESS and so on."""
 
     cluster: str = ""
     registry: str = ""
     values: Path | None = None
     egress: bool = False
+    node_image: str = ""
     runtimes: str = ""
 
     @classmethod
@@ -40,6 +41,7 @@ class Options:
             registry=variables.get("REGISTRY", "").rstrip("/"),
             values=Path(variables["VALUES"]).absolute() if variables.get("VALUES") else None,
             egress=variables.get("EGRESS", "") not in {"", "0", "no", "false"},
+            node_image=variables.get("KIND_IMAGE", ""),
             runtimes=variables.get("RUNTIMES", ""),
         )
 
@@ -49,7 +51,7 @@ def select(layout: Layout, kind: str, options: Options, *, docker: bool) -> Clus
     if kind == "native":
         return NativeCluster(layout=layout, egress=options.egress)
     if kind == "kind":
-        return KindCluster(layout=layout)
+        return KindCluster(layout=layout, image=options.node_image)
     return ExistingCluster(
         layout=layout,
         registry=options.registry,

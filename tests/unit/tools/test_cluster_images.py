@@ -112,3 +112,17 @@ def test_locks_name_no_registry() -> None:
         assert "://" not in lock.read_text(), lock
     for lock in REPOSITORY.glob("runtimes/*/package-lock.json"):
         assert '"resolved"' not in lock.read_text(), lock
+
+
+def test_dockerfiles_build_with_docker_before_buildkit_too() -> None:
+    """Debian 12's Docker, and a client without buildx, know neither --chmod nor --mount."""
+    for dockerfile in REPOSITORY.glob("**/Dockerfile"):
+        words = dockerfile.read_text().split()
+        assert not [word for word in words if word.startswith(("--chmod", "--mount", "<<"))]
+
+
+@pytest.mark.parametrize("identifier", RUNTIMES)
+def test_programs_of_a_runtime_are_executable_in_the_repository(identifier: str) -> None:
+    for program in ("bootstrap", "train"):
+        path = REPOSITORY / "runtimes" / identifier / program
+        assert not path.exists() or path.stat().st_mode & 0o111
