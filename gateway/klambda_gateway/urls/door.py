@@ -3,7 +3,7 @@
 Place: ``wire.urls`` (ASGI) asks ``find`` for every request and hands those to a URL to ``answer``;
 the function runs through the same invoke service as Invoke. Invariants: every answer carries
 request id and trace; refusals are worded as AWS words them and say no more; an answer's body is
-bytes, or pieces as they come (``UrlAnswer.pieces``), whose failing means: cut the connection.
+bytes, or a stream whose failing means: cut the connection.
 Not here: HTTP itself (``wire``), the formats (``urls.event``, ``urls.response``).
 Source of statuses and texts: aws-contract d; those marked O are ours.
 """
@@ -11,11 +11,11 @@ Source of statuses and texts: aws-contract d; those marked O are ours.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 from klambda_core import errors, limits
 from klambda_core.arn import function_arn
@@ -35,6 +35,7 @@ from klambda_gateway.urls.metrics import Unmeasured, Watching
 from klambda_gateway.urls.refusals import Refused, failed, forbidden, too_large, translated, unknown
 from klambda_gateway.urls.request import Network, UrlRequest, origin_of
 from klambda_gateway.urls.response import Answer, Head, Malformed, answer_of
+from klambda_gateway.urls.stream import Body, StreamedAnswer, begin
 from klambda_gateway.urls.table import UrlTable, UrlTarget
 from klambda_obs import logs
 
@@ -57,12 +58,16 @@ class Visit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlAnswer:
-    """What goes back: ``body`` whole, or ``pieces`` as they come."""
+    """What goes back: ``body`` whole, or ``stream`` as it comes, which the sender closes."""
 
     status: int
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes = b""
-    pieces: AsyncIterator[bytes] | None = None
+    stream: Body | None = None
+
+
+Served = Answer | StreamedAnswer
+A = TypeVar("A", Answer, StreamedAnswer)
 
 
 class UrlDoor:
@@ -117,7 +122,7 @@ class UrlDoor:
         given = None if request is None else request.header(b"x-amzn-trace-id")
         ours = {"x-amzn-RequestId": request_id, "X-Amzn-Trace-Id": given or new_trace_id()}
         target = self._table.get(visit.url_id)
-        answer = await self._answered(target, request, ours)
+        answer: Served = await self._answered(target, request, ours)
         self._watching.answered(answer.head.status, asyncio.get_running_loop().time() - began)
         if target is not None and request is not None:
             answer = _with_cors(answer, target, request)
@@ -127,7 +132,7 @@ class UrlDoor:
 
     async def _answered(
         self, target: UrlTarget | None, request: UrlRequest | None, ours: Mapping[str, str]
-    ) -> Answer:
+    ) -> Served:
         request_id, trace = ours.values()
         try:
             if target is None:
@@ -146,7 +151,7 @@ class UrlDoor:
 
     async def _served(
         self, target: UrlTarget, request: UrlRequest, request_id: str, trace: str
-    ) -> Answer:
+    ) -> Served:
         if (origin := _asking(target, request)) is not None and target.config.cors is not None:
             return Answer(head=Head(headers=target.config.cors.preflight(origin)), body=b"")
         caller = await self._admitted(target, request)
@@ -162,7 +167,10 @@ class UrlDoor:
         event = event_of(request, meeting)
         if len(event) > limits.PAYLOAD_SYNC_MAX:
             raise too_large()
-        return _mapped(await self._invoker.invoke(self._invocation(target, event, meeting)))
+        invocation = self._invocation(target, event, meeting)
+        if target.config.streams:
+            return _fit(await begin(await self._invoker.stream(invocation)))
+        return _mapped(await self._invoker.invoke(invocation))
 
     def _invocation(self, target: UrlTarget, event: bytes, meeting: Meeting) -> InvokeRequest:
         return InvokeRequest(
@@ -231,11 +239,14 @@ class UrlDoor:
 def _mapped(answer: InvokeAnswer) -> Answer:
     if answer.function_error is not None:
         raise failed()
-    mapped = answer_of(answer.payload)
-    if isinstance(mapped, Malformed):
-        _log.info("url-response-malformed", why=mapped.why)
+    return _fit(answer_of(answer.payload))
+
+
+def _fit(answer: A | Malformed) -> A:
+    if isinstance(answer, Malformed):
+        _log.info("url-response-malformed", why=answer.why)
         raise failed()
-    return mapped
+    return answer
 
 
 def _asking(target: UrlTarget, request: UrlRequest) -> str | None:
@@ -247,7 +258,7 @@ def _asking(target: UrlTarget, request: UrlRequest) -> str | None:
     return origin if is_preflight(request.method, origin, asked) else None
 
 
-def _with_cors(answer: Answer, target: UrlTarget, request: UrlRequest) -> Answer:
+def _with_cors(answer: Served, target: UrlTarget, request: UrlRequest) -> Served:
     rules = target.config.cors
     if rules is None or _asking(target, request) is not None:
         return answer
@@ -255,11 +266,15 @@ def _with_cors(answer: Answer, target: UrlTarget, request: UrlRequest) -> Answer
     return replace(answer, head=replace(answer.head, headers=headers))
 
 
-def _complete(answer: Answer, ours: Mapping[str, str]) -> UrlAnswer:
+def _complete(answer: Served, ours: Mapping[str, str]) -> UrlAnswer:
     """Add what every answer carries."""
     head, body = answer.head, answer.body
     headers = [(name.encode(), text.encode()) for name, text in (*head.headers, *ours.items())]
     if head.status in BODILESS:
+        if isinstance(body, Body):
+            body.close()
         return UrlAnswer(status=head.status, headers=headers)
+    if isinstance(body, Body):
+        return UrlAnswer(status=head.status, headers=headers, stream=body)
     headers.append((b"content-length", str(len(body)).encode()))
     return UrlAnswer(status=head.status, headers=headers, body=body)

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from klambda_core import limits
 from klambda_gateway.urls.door import UrlAnswer, UrlDoor, Visit
 from klambda_gateway.urls.request import UrlRequest
+from klambda_gateway.urls.stream import Body, CutShort
 from klambda_gateway.wire.lingering import Asgi, Message, Receive, Send
 
 DISCARDED_MAX: Final = 4 * limits.PAYLOAD_SYNC_MAX
@@ -46,7 +47,7 @@ class UrlFront:
             body = await _body(receive)
             request = None if body is None else _request(scope, visit, body)
             answer = await _unless_gone(self._door.answer(visit, request), receive)
-            await _send(answer, send)
+            await _send(answer, receive, send)
         except HungUp:
             return
 
@@ -111,8 +112,22 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _send(answer: UrlAnswer, send: Send) -> None:
+async def _send(answer: UrlAnswer, receive: Receive, send: Send) -> None:
     await send(
         {"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)}
     )
-    await send({"type": "http.response.body", "body": answer.body})
+    if answer.stream is None:
+        await send({"type": "http.response.body", "body": answer.body})
+        return
+    try:
+        await _unless_gone(_pour(answer.stream, send), receive)
+    except CutShort:
+        return  # without the last message uvicorn closes the connection
+    finally:
+        answer.stream.close()
+
+
+async def _pour(stream: Body, send: Send) -> None:
+    async for piece in stream:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

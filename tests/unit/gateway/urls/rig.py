@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from klambda_gateway.auth.authorizer import denied
 from klambda_gateway.auth.caller import Caller
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.keys import AccessKey
+from klambda_gateway.instances.streamed import Ending, Opening
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
 from klambda_gateway.routing.facts import alias_facts, function_facts
 from klambda_gateway.routing.table import RoutingTable
@@ -45,11 +46,43 @@ class Got:
     status: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
+    pieces: list[bytes] = field(default_factory=list)
+    complete: bool = False
 
     def header(self, name: str) -> str | None:
         values = [value for key, value in self.headers if key == name]
         assert len(values) < 2, values
         return values[0] if values else None
+
+
+class Stream:
+    """An answer that comes in these pieces; at a None it waits for ever."""
+
+    executed_version = "$LATEST"
+
+    def __init__(
+        self,
+        *pieces: bytes | None,
+        content_type: str | None = None,
+        function_error: str | None = None,
+        ending: Ending | None = None,
+    ) -> None:
+        self.opening = Opening(content_type=content_type, function_error=function_error)
+        self.ending = ending or Ending()
+        self.closed = False
+        self.waiting = asyncio.Event()
+        self._pieces = pieces
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            if piece is None:
+                self.waiting.set()
+                await asyncio.Event().wait()
+            else:
+                yield piece
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class Invoker:
@@ -61,6 +94,7 @@ class Invoker:
         self.started = asyncio.Event()
         self.hold = False
         self.cancelled = False
+        self.streamed = Stream()
 
     async def invoke(self, request: InvokeRequest) -> InvokeAnswer:
         self.requests.append(request)
@@ -79,8 +113,11 @@ class Invoker:
             payload=payload, executed_version="$LATEST", function_error=self.function_error
         )
 
-    async def stream(self, *_: Any) -> Any:
-        raise NotImplementedError
+    async def stream(self, request: InvokeRequest) -> Stream:
+        self.requests.append(request)
+        if self.error is not None:
+            raise self.error
+        return self.streamed
 
     async def resolve(self, *_: Any) -> Resolved:
         raise NotImplementedError
@@ -177,6 +214,8 @@ class World:
                 got.headers = [(k.decode().lower(), v.decode()) for k, v in message["headers"]]
             else:
                 got.body += message["body"]
+                got.pieces.append(message["body"])
+                got.complete = not message.get("more_body", False)
 
         given = [("host", host), *headers]
         scope = {
