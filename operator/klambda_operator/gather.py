@@ -93,9 +93,9 @@ class Gatherer:
 
     async def gather(self, key: Key) -> Snapshot:
         """The snapshot for a key."""
-        if key.plural == ALIAS.plural:
-            return await self._alias(key)
         world = await self._world(key.namespace)
+        if key.plural == ALIAS.plural:
+            return await self._alias(key, world)
         if key.plural == VERSION.plural:
             return await self._version(key, world)
         return await self._function(key, world)
@@ -135,10 +135,10 @@ class Gatherer:
             deployments=deployments,
         )
 
-    async def _alias(self, key: Key) -> AliasSnapshot:
+    async def _alias(self, key: Key, world: World) -> AliasSnapshot:
         alias = _read(Alias, await self._certain(ALIAS, key))
         if not isinstance(alias, Alias):
-            return AliasSnapshot(key=key, alias=alias)
+            return AliasSnapshot(key=key, alias=alias, world=world)
         reference = alias.spec.function_ref
         uid = self._function_uid(key.namespace, reference)
         family = seen.family_group(reference)
@@ -158,7 +158,9 @@ class Gatherer:
         return AliasSnapshot(
             key=key,
             alias=alias,
+            world=world,
             function_uid=uid,
+            function_name=self._function_name(key.namespace, reference) if uid else None,
             versions=frozenset(_number(each) for each in records),
             usable=frozenset(_number(each) for each in records if each.serves),
             rivals=rivals,
@@ -234,6 +236,10 @@ class Gatherer:
         record = self._observed.get(FUNCTION, namespace, name)
         return None if record is None or record.deleting else record.uid
 
+    def _function_name(self, namespace: str, name: str) -> str | None:
+        record = self._observed.get(FUNCTION, namespace, name)
+        return None if record is None else record.body()["spec"].get("functionName") or name
+
     def _rivals(self, kind: Kind, key: Key, group: str) -> list[Rival]:
         return [
             seen.rival(each)
@@ -251,6 +257,7 @@ class Gatherer:
             runtimes=settings.runtimes,
             installation_key=self._installation_key,
             freeze=settings.freeze,
+            urls=settings.urls,
         )
 
 

@@ -14,6 +14,7 @@ from klambda_core.conditions import Transition
 from klambda_core.crd import Alias, Function, Version
 from klambda_core.crd.base import KubeObject, ObjectMeta
 from klambda_core.kinds import Kind
+from klambda_core.urls import UrlPlace, url_id
 from klambda_operator.settings import Runtimes
 
 Json = dict[str, Any]
@@ -89,6 +90,11 @@ class World:
     runtimes: Runtimes
     installation_key: str = field(repr=False)
     freeze: str = ""
+    urls: UrlPlace = field(default_factory=lambda: UrlPlace(region="us-east-1"))
+
+    def url(self, function: str, qualifier: str | None = None) -> str:
+        """The address of the URL of a function (by its AWS name) or of its alias."""
+        return self.urls.address(url_id(self.installation_key, self.namespace, function, qualifier))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +136,13 @@ class VersionSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AliasSnapshot:
-    """An Alias (None: gone), the uid of its Function, and the versions that exist."""
+    """An Alias (None: gone), uid and AWS name of its Function, and the versions that exist."""
 
     key: Key
     alias: Alias | Broken | None
+    world: World
     function_uid: str | None = None
+    function_name: str | None = None
     versions: frozenset[int] = frozenset()
     usable: frozenset[int] = frozenset()
     """Those of the versions that have a revision to serve with."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from klambda_core.urls import UrlPlace, read_place
+
 DEFAULT_REGION = "us-east-1"
 DEFAULT_ADMIN_PORT = 8081
 
@@ -50,6 +52,7 @@ class Settings:
     pod_name: str = "operator"
     cluster_domain: str = "cluster.local"
     region: str = DEFAULT_REGION
+    urls: UrlPlace = field(default_factory=lambda: UrlPlace(region=DEFAULT_REGION))
     runtimes: Runtimes = field(default_factory=Runtimes)
     accounts: Mapping[str, str] = field(default_factory=dict)
     installation_secret: str = "klambda-installation"  # noqa: S105 - the Secret's name
@@ -71,6 +74,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         pod_name=environ.get("KLAMBDA_POD_NAME") or environ.get("HOSTNAME") or defaults.pod_name,
         cluster_domain=environ.get("KLAMBDA_CLUSTER_DOMAIN") or defaults.cluster_domain,
         region=environ.get("KLAMBDA_REGION") or DEFAULT_REGION,
+        urls=_urls(environ),
         runtimes=_runtimes(environ),
         accounts=_strings(environ, "KLAMBDA_ACCOUNTS"),
         installation_secret=environ.get("KLAMBDA_INSTALLATION_SECRET")
@@ -90,6 +94,13 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
             environ, "KLAMBDA_UPGRADES_PER_SECOND", defaults.upgrades_per_second
         ),
     )
+
+
+def _urls(environ: Mapping[str, str]) -> UrlPlace:
+    try:
+        return read_place(environ, environ.get("KLAMBDA_REGION") or DEFAULT_REGION)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

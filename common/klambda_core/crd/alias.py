@@ -15,7 +15,7 @@ from klambda_core.crd.base import (
     list_map,
     rule,
 )
-from klambda_core.crd.status import Conditions, ProvisionedStatus
+from klambda_core.crd.status import Conditions, ProvisionedStatus, UrlAddress
 from klambda_core.kinds import ALIAS
 from klambda_core.limits import ALIAS_NAME_MAX, ALIAS_NAME_PATTERN, DESCRIPTION_MAX, OBJECT_NAME_MAX
 
@@ -120,6 +120,7 @@ class AliasStatus(Model):
     provisioned_concurrency: ProvisionedStatus | None = Field(
         None, description="What is kept initialised."
     )
+    url: UrlAddress | None = Field(None, description="The address of the alias's URL.")
     conditions: Conditions = Field(default_factory=list)
 
 
@@ -137,6 +138,7 @@ class Alias(KubeObject):
             Column(name="Ready", path=".status.conditions[?(@.type=='Ready')].status"),
             Column(name="Reason", path=".status.conditions[?(@.type=='Ready')].reason"),
             Column(name="Targets", path=".status.versions[*].version", priority=1),
+            Column(name="URL", path=".status.url", priority=1),
             Column(
                 name="Message", path=".status.conditions[?(@.type=='Ready')].message", priority=1
             ),

@@ -19,7 +19,14 @@ from klambda_core.crd.code import Code
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.layer import LayerArn
 from klambda_core.crd.pod import PodSettings
-from klambda_core.crd.status import Active, Conditions, Failed, ResolvedCode, ResolvedLayer
+from klambda_core.crd.status import (
+    Active,
+    Conditions,
+    Failed,
+    ResolvedCode,
+    ResolvedLayer,
+    UrlAddress,
+)
 from klambda_core.crd.tags import Tags
 from klambda_core.kinds import FUNCTION
 from klambda_core.limits import (
@@ -154,6 +161,7 @@ class FunctionStatus(Model):
         None, ge=0, description="The highest version number given out."
     )
     published: Published | None = Field(None, description="The last publish that is done.")
+    url: UrlAddress | None = Field(None, description="The address of the function's URL.")
     active: Active | None = Field(None, description="The revision of $LATEST that serves.")
     failed: Failed | None = Field(
         None, description="The configuration that could not be brought into use."
@@ -184,6 +192,7 @@ class Function(KubeObject):
             Column(name="Memory", path=".spec.memorySize", type="integer", priority=1),
             Column(name="Timeout", path=".spec.timeout", type="integer", priority=1),
             Column(name="Deployment", path=".status.active.deployment", priority=1),
+            Column(name="URL", path=".status.url", priority=1),
             Column(
                 name="Message", path=".status.conditions[?(@.type=='Ready')].message", priority=1
             ),

@@ -77,6 +77,10 @@ class ProvisionedStatus(Model):
     )
 
 
+UrlAddress = Annotated[str, Field(max_length=512)]
+"""`<scheme>://<id>.lambda-url.<region>.<domain>[:port]/`."""
+
+
 class ResolvedCode(Model):
     """The zip that an explicit source led to."""
 

@@ -38,7 +38,10 @@ def plan_alias(snapshot: AliasSnapshot, now: datetime) -> Plan:
         ALIAS,
         alias.metadata,
         observed=alias.status.to_json(),
-        members={"versions": [v.to_json() for v in versions] if versions else None},
+        members={
+            "versions": [v.to_json() for v in versions] if versions else None,
+            "url": _url(snapshot, alias),
+        },
         facts=_facts(trouble),
         now=now,
         conditions=alias.status.conditions,
@@ -81,6 +84,14 @@ def _trouble(
         if target.version not in existing:
             return reasons.TARGET_MISSING, reasons.target_missing(target.version)
     return None
+
+
+def _url(snapshot: AliasSnapshot, alias: Alias) -> str | None:
+    """The address of its URL; only one of several rivals has it."""
+    rival = older_rival(alias.metadata.creation_timestamp, alias.uid, snapshot.rivals)
+    if alias.spec.url is None or snapshot.function_name is None or rival is not None:
+        return None
+    return snapshot.world.url(snapshot.function_name, alias.spec.name)
 
 
 def _facts(trouble: tuple[str, str] | None) -> list[Fact]:

@@ -31,8 +31,11 @@ def plan_function(snapshot: FunctionSnapshot, now: datetime) -> Plan:
         refusal=snapshot.refusal,
         obstacle=_taken(function, winner) if winner else None,
     )
+    url = None
+    if function.spec.url is not None and winner is None:
+        url = snapshot.world.url(function.aws_name)
     publication = plan_publication(function, snapshot.versions)
-    status, told = _status(function, outcome, publication, winner, now)
+    status, told = _status(function, outcome, publication, winner, url, now)
     # A written status is a new resourceVersion: what is published is claimed on that one.
     pending = bool(publication.actions)
     published = [] if status or winner else publication.actions
@@ -67,6 +70,7 @@ def _status(
     outcome: Outcome,
     publication: Publication,
     winner: Rival | None,
+    url: str | None,
     now: datetime,
 ) -> tuple[list[Action], list[Transition]]:
     name = Fact(type=reasons.NAME_TAKEN, status="False", reason=reasons.NAME_FREE)
@@ -84,6 +88,7 @@ def _status(
         members={
             "functionName": function.aws_name,
             "published": publication.published.to_json() if publication.published else None,
+            "url": url,
             "active": outcome.active.to_json() if outcome.active else None,
             "failed": outcome.failed.to_json() if outcome.failed else None,
         },

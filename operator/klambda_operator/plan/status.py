@@ -50,7 +50,7 @@ def plan_broken(broken: Broken, now: datetime) -> Plan:
     """An object that cannot be read: say so, keep what serves."""
     kept = {
         key: broken.status[key]
-        for key in ("functionName", "published", "active", "failed", "versions")
+        for key in ("functionName", "published", "url", "active", "failed", "versions")
         if key in broken.status
     }
     conditions = [

@@ -117,6 +117,7 @@ class TestGather:
         assert found.versions == {1}
         assert [rival.name for rival in found.rivals] == ["two"]
         assert found.function_uid == function["metadata"]["uid"]
+        assert found.function_name == function["spec"].get("functionName", "area")
 
 
 class Namespaces:

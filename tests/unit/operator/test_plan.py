@@ -440,6 +440,7 @@ def alias_snapshot(item: Alias | None, *versions: int, **members: Any) -> AliasS
     return AliasSnapshot(
         key=Key("aliases", "default", "area-live"),
         alias=item,
+        world=WORLD,
         versions=frozenset(versions),
         **members,
     )

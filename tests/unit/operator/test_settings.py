@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from klambda_core.urls import UrlPlace
 from klambda_operator.settings import Runtime, SettingsError, from_environment
 
 RUNTIMES = '{"python3.13": {"image": "p"}, "x": {"image": "i", "bootstrap": "/b"}}'
@@ -19,6 +20,8 @@ def test_all_of_it() -> None:
             "KLAMBDA_ACCOUNTS": '{"default": "123456789012"}',
             "KLAMBDA_WATCH_NAMESPACES": "a, b,",
             "KLAMBDA_ADMIN_PORT": "9",
+            "KLAMBDA_URL_DOMAIN": "example.com",
+            "KLAMBDA_URL_PORT": "8443",
         }
     )
     assert found.runtimes.find("python3.12") == ("python3.13", Runtime(image="p"))
@@ -26,6 +29,7 @@ def test_all_of_it() -> None:
     assert found.runtimes.find("y") is None
     assert found.watch_namespaces == ("a", "b")
     assert found.admin_port == 9
+    assert found.urls == UrlPlace(region="us-east-1", domain="example.com", port=8443)
     assert found.accounts == {"default": "123456789012"}
 
 
@@ -53,6 +57,7 @@ def test_a_table_in_a_file(tmp_path: Path) -> None:
         ("KLAMBDA_ACCOUNTS", '{"a": 1}'),
         ("KLAMBDA_ADMIN_PORT", "x"),
         ("KLAMBDA_CONCURRENCY", "0"),
+        ("KLAMBDA_URL_SCHEME", "ftp"),
     ],
 )
 def test_nonsense_is_refused_by_name(name: str, value: str) -> None:
