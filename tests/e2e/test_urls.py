@@ -9,14 +9,19 @@ import secrets
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+import boto3
 import botocore.auth
 import botocore.awsrequest
+import botocore.config
+import botocore.exceptions
 import pytest
 
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import CONTROL_PLANE, Cluster, wait_until
 
 HANDLER = """
 def handler(event, context):
@@ -238,6 +243,53 @@ def test_throttles(cluster: Cluster, echo: str, url: str) -> None:
     wait_until("an answer", lambda: curl(url).status == 200)
 
 
+@pytest.fixture
+def stranger(cluster: Cluster) -> Iterator[Any]:
+    """A client with a key of another account, who may invoke there."""
+    namespace, key = f"urls-{secrets.token_hex(3)}", f"AKIA{secrets.token_hex(8).upper()}"
+    secret = secrets.token_urlsafe(24)
+    cluster.kubectl("create", "namespace", namespace)
+    cluster.kubectl(
+        "create", "secret", "generic", namespace, "-n", CONTROL_PLANE,
+        "--type=klambda.io/access-key", f"--from-literal=accessKeyId={key}",
+        f"--from-literal=secretAccessKey={secret}", f"--from-literal=namespace={namespace}",
+        "--from-literal=user=bob",
+    )  # fmt: skip
+    cluster.kubectl(
+        "create", "rolebinding", "bob", "-n", namespace, "--clusterrole=klambda-invoker",
+        "--user=bob",
+    )  # fmt: skip
+    config = botocore.config.Config(retries={"total_max_attempts": 1})
+    yield boto3.client(
+        "lambda", endpoint_url=cluster.endpoint, region_name="us-east-1", config=config,
+        aws_access_key_id=key, aws_secret_access_key=secret,
+    )  # fmt: skip
+    cluster.kubectl("delete", "secret", namespace, "-n", CONTROL_PLANE)
+    cluster.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def test_another_account_invokes_exactly_what_the_policy_allows(
+    cluster: Cluster, echo: str, stranger: Any
+) -> None:
+    arn = cluster.aws.get_function(FunctionName=echo)["Configuration"]["FunctionArn"]
+
+    def refusal(**more: Any) -> str:
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            stranger.invoke(FunctionName=arn, **more)
+        return f"{caught.value.response['Error']['Code']}: {caught.value}"
+
+    wait_until("the key is known", lambda: "UnrecognizedClient" not in refusal())
+    assert "AccessDeniedException" in refusal()
+    bob = re.search(r"arn:aws:iam::\d{12}:user/bob", refusal())
+    assert bob is not None
+    given = {"FunctionName": echo, "StatementId": "bob", "Action": "lambda:InvokeFunction"}
+    cluster.aws.add_permission(**given, Principal=bob[0])
+    assert stranger.invoke(FunctionName=arn)["StatusCode"] == 200
+    assert "no resource-based policy" in refusal(Qualifier="live")
+    cluster.aws.remove_permission(FunctionName=echo, StatementId="bob")
+    assert "no resource-based policy" in refusal()
+
+
 def test_yaml_alone_makes_a_public_url(cluster: Cluster, name: str) -> None:
     cluster.apply(
         {
@@ -288,10 +340,10 @@ def arrivals(url: str) -> tuple[float, float]:
     """When the first and the last byte of an answer came."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection("127.0.0.1", parts.port, timeout=60)
-    connection.request("GET", parts.path, headers={"Host": parts.netloc})
-    answer = connection.getresponse()
-    assert answer.read(6) == b"first,"
-    first = time.monotonic()
-    answer.read()
-    connection.close()
-    return first, time.monotonic()
+    with closing(connection):
+        connection.request("GET", parts.path, headers={"Host": parts.netloc})
+        with connection.getresponse() as answer:
+            assert answer.read(6) == b"first,"
+            first = time.monotonic()
+            answer.read()
+            return first, time.monotonic()
