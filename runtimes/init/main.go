@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"klambda.io/init/internal/extensionapi"
 	"klambda.io/init/internal/guard"
 	"klambda.io/init/internal/instance"
 	"klambda.io/init/internal/logs"
@@ -69,6 +70,7 @@ func run(booted time.Time) error {
 		Namespace: configuration.Namespace, Pod: configuration.Pod, PodUID: configuration.PodUID,
 		Boot: peer.Nonce(), Token: configuration.Token,
 	}, one, complain())
+	extensionapi.Mount(api, one, instance.NewUUID)
 	one.Attach(api, instance.Named(ctx, gateways))
 	go func() { _ = api.Serve() }()
 	go gateways.Run(ctx)

@@ -120,6 +120,7 @@ class Launch(Protocol):
         settings: dict[str, str] = ...,
         mode: int = ...,
         prefix: list[str] = ...,
+        opt: dict[str, str] = ...,
         **members: Any,
     ) -> Awaitable[Running]: ...
 
@@ -155,10 +156,16 @@ def launch(peer: Gateway, bare: Callable[[str], Init], python_bootstrap: str) ->
         settings: dict[str, str] | None = None,
         mode: int = 0o644,
         prefix: list[str] | None = None,
+        opt: dict[str, str] | None = None,
         **members: Any,
     ) -> Running:
         init = bare(bootstrap or python_bootstrap)
         init.prefix = prefix or []
+        for name, text in (opt or {}).items():  # what layers would have brought
+            path = init.root / "opt" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            path.chmod(0o755)
         await init.start(f"127.0.0.1:{peer.port}", **(settings or {}))
         connection = await peer.connection()
         files = {"lambda_function.py": source} if isinstance(source, str) else source

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.instance_peer import CANCEL, CREDIT, DATA, END, HEAD, Connection, Frame
 
-from .conftest import Launch, Running
+from .conftest import RACE, Launch, Running
 
 RAW = (Path(__file__).parent / "raw_runtime.py").read_text()
 BOOTSTRAP = f"#!{sys.executable}\n{RAW}"
@@ -80,7 +80,7 @@ async def test_without_credit_the_runtime_waits_and_init_holds_next_to_nothing(
     assert last == {"attempt": attempt, "last": True}
     assert (end["status"], end["bytesOut"]) == ("success", whole)
     assert (await connection.invoke({"do": "notes"})).json == [whole, "HTTP/1.1 202 Accepted"]
-    assert resident(running) - before < 12 << 20
+    assert RACE or resident(running) - before < 12 << 20
 
 
 async def test_a_client_that_goes_away_lets_the_run_go_on(launch: Launch) -> None:

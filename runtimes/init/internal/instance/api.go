@@ -26,6 +26,7 @@ func (i *Instance) Next(gone context.Context, generation int) (*runtimeapi.Deliv
 	if i.launch != nil && i.launch.generation == generation {
 		i.launch.sync() // what was written before this call belongs to the invocation that it ends
 		i.launch.ready = true
+		i.launch.crew.Close()
 		i.failures = 0
 	}
 	i.waiters = append(i.waiters, w)

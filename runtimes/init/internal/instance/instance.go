@@ -54,6 +54,7 @@ type Instance struct {
 	sampler     *time.Timer
 	sampling    bool
 	rejected    bool
+	closing     bool
 
 	wantFrozen atomic.Bool
 	peak       atomic.Int64 // bytes; over the environment's life
@@ -84,6 +85,18 @@ func (i *Instance) Terminate() { i.handle(slot.Event{Kind: slot.Terminate}) }
 
 // Close kills what is left of the function and writes out what gateways have not read yet.
 func (i *Instance) Close() {
+	i.mu.Lock()
+	i.closing = true
+	l := i.launch
+	i.mu.Unlock()
+	if l != nil {
+		l.cancel()
+		<-l.done
+		i.mu.Lock()
+		l.shutdown = spindown
+		i.mu.Unlock()
+		i.farewell(l)
+	}
 	i.keeper.KillTree()
 	i.mu.Lock()
 	connections := make([]*peer.Conn, 0, len(i.connections))

@@ -47,6 +47,8 @@ type invocation struct {
 	answer    *stream // of a streamed answer, once its head is out
 	status    string
 	errorType string
+	told      bool // extensions know of it
+	done      bool // the runtime is done with it, and that was told
 	reported  bool // status and error type belong into the REPORT line
 	bytesOut  int
 }
@@ -115,6 +117,15 @@ func (i *Instance) fail(inv *invocation, status, errorType, message string) {
 	i.respond(inv, body, "application/json", errorType, true)
 }
 
+// runtimeDone tells, once, that the runtime is done with an attempt; extensions may not be.
+func (i *Instance) runtimeDone(inv *invocation) {
+	if inv.done {
+		return
+	}
+	inv.done = true
+	i.stream.Line(i.work.format.RuntimeDone(time.Now(), i.report(inv)))
+}
+
 // finish reports an attempt and frees the slot.
 func (i *Instance) finish(attempt slot.Attempt) {
 	inv := i.invocations[attempt]
@@ -122,7 +133,7 @@ func (i *Instance) finish(attempt slot.Attempt) {
 	inv.stopTimers()
 	report := i.report(inv)
 	now := time.Now()
-	i.stream.Line(i.work.format.RuntimeDone(now, report))
+	i.runtimeDone(inv)
 	i.stream.Line(i.work.format.End(inv.header.RequestID))
 	i.stream.Line(i.work.format.Report(now, report))
 	tail := i.stream.Tail()

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"klambda.io/init/internal/extensions"
 	"klambda.io/init/internal/frame"
 	"klambda.io/init/internal/logs"
 	"klambda.io/init/internal/process"
@@ -35,12 +36,18 @@ type launch struct {
 	cancel     context.CancelFunc
 	done       chan struct{} // the start is over, whatever came of it
 	exited     chan struct{}
-	pipe       *logs.Pipe // nil before done, and when the start failed
+	pipe       *logs.Pipe    // nil before done, and when the start failed
+	pid        int           // of the runtime, when it was started (after done)
+	manned     chan struct{} // every external extension has registered
+	companions []*companion  // their processes; complete when manned, or after done
 
 	ready      bool // it has been at /next (guarded by the instance's mutex, as all below)
 	polite     bool // it said that it will leave
 	exitType   string
 	exitReason string
+	crew       *extensions.Crew
+	parted     bool   // its end is known to the extensions
+	shutdown   string // why it ends, in the words of a SHUTDOWN event
 }
 
 // sync takes what the process has written so far.
@@ -59,7 +66,8 @@ func (i *Instance) start(generation int, first bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &launch{
 		generation: generation, first: first, began: time.Now(), cancel: cancel,
-		done: make(chan struct{}), exited: make(chan struct{}),
+		done: make(chan struct{}), exited: make(chan struct{}), manned: make(chan struct{}),
+		crew: extensions.NewCrew(i.work.extensions, NewUUID), shutdown: failure,
 	}
 	i.launch = l
 	pause := i.backOff()
@@ -71,6 +79,9 @@ func (i *Instance) start(generation int, first bool) {
 				return
 			case <-time.After(pause):
 			}
+		}
+		if !i.man(ctx, l) {
+			return
 		}
 		if err := i.spawn(l); err != nil {
 			go i.gone(l, "Runtime.InvalidEntrypoint", err.Error())
@@ -111,7 +122,7 @@ func (i *Instance) spawn(l *launch) error {
 	}
 	defer func() { _ = output.Close() }()
 	l.pipe = pipe
-	_, err = i.keeper.Start(process.Command{
+	l.pid, err = i.keeper.Start(process.Command{
 		Path: path, Arguments: []string{path}, Environment: w.environment, Directory: w.taskRoot, Output: output,
 		Writable: []string{i.settings.Path("/tmp"), "/dev", "/proc"},
 	}, func(e process.Exit) {
@@ -133,7 +144,17 @@ func (i *Instance) gone(l *launch, errorType, reason string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	close(l.exited)
-	l.exitType, l.exitReason = errorType, reason
+	i.lost(l, errorType, reason)
+}
+
+// lost tells the machine that a part of the generation is gone that it cannot do without; the mutex is held.
+func (i *Instance) lost(l *launch, errorType, reason string) {
+	if l.parted || i.closing { // it was told to go
+		return
+	}
+	if l.exitType == "" {
+		l.exitType, l.exitReason = errorType, reason
+	}
 	i.step(slot.Event{Kind: slot.Exited, Generation: l.generation})
 }
 
@@ -150,9 +171,13 @@ func (i *Instance) reset(l *launch) {
 		case <-time.After(exitGrace):
 		}
 	}
+	i.farewell(l)
 	i.keeper.KillTree()
 	if l.pipe != nil {
 		l.pipe.Close()
+	}
+	for _, c := range l.companions {
+		c.pipe.Close()
 	}
 	i.api.Disconnect(l.generation)
 	i.handle(slot.Event{Kind: slot.Cleared, Generation: l.generation})
@@ -164,6 +189,7 @@ func (i *Instance) initialised() {
 	i.phases.ready = time.Now()
 	i.phases.runtime = time.Since(i.launch.began)
 	i.launch.ready = true
+	i.introduceExtensions()
 	header := i.phases.header()
 	for _, c := range i.connections {
 		c.Send(frame.Phases, header, nil)
@@ -176,6 +202,7 @@ func (i *Instance) noteFailure(phase string) {
 	i.lastFailure = time.Now()
 	l := i.launch
 	l.sync()
+	i.introduceExtensions()
 	took := time.Since(l.began)
 	status, errorType := failed, l.exitType
 	switch {

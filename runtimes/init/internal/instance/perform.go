@@ -66,6 +66,9 @@ func (i *Instance) run(a slot.Action, inv *invocation) {
 		i.start(a.Generation, false)
 	case slot.Deliver:
 		i.deliver(inv)
+		i.tellExtensions(inv)
+	case slot.RuntimeDone:
+		i.runtimeDone(inv)
 	case slot.Initialised:
 		i.initialised()
 	case slot.InitFailed:
@@ -82,11 +85,13 @@ func (i *Instance) run(a slot.Action, inv *invocation) {
 		if !i.launch.ready {
 			i.noteFailure("invoke")
 		}
+		i.launch.shutdown = timeout
 		i.noteTimeout(inv)
 		i.fail(inv, timeout, "Sandbox.Timedout", timeoutText(i.work.timeout()))
 	case slot.NoteExit:
 		i.noteExit(inv)
 	case slot.NoteTimeout:
+		i.launch.shutdown = timeout
 		i.noteTimeout(inv)
 	case slot.Mute:
 		inv.muted = true

@@ -8,6 +8,7 @@ import (
 
 	"klambda.io/init/internal/assign"
 	"klambda.io/init/internal/environment"
+	"klambda.io/init/internal/extensions"
 	"klambda.io/init/internal/frame"
 	"klambda.io/init/internal/logs"
 	"klambda.io/init/internal/slot"
@@ -28,6 +29,7 @@ type work struct {
 	environment []string
 	taskRoot    string
 	candidates  []string
+	extensions  []string // file names below /opt/extensions
 	format      logs.Format
 }
 
@@ -53,7 +55,8 @@ func (i *Instance) prepare(w *work) {
 		i.handle(slot.Event{Kind: slot.Unusable})
 		return
 	}
-	i.handle(slot.Event{Kind: slot.Unpacked})
+	w.extensions = extensions.Programs(i.settings.Path(extensionsFolder))
+	i.handle(slot.Event{Kind: slot.Unpacked, Extended: len(w.extensions) > 0})
 }
 
 // equip makes what every start of the runtime needs.

@@ -22,6 +22,13 @@ type Format interface {
 	End(request string) string
 	Report(now time.Time, r Report) string
 	InitReport(now time.Time, r InitReport) string
+	Extension(now time.Time, e Extension) string
+}
+
+// Extension is what the platform tells of an extension after the start.
+type Extension struct {
+	Name, State, ErrorType string
+	Events                 []string
 }
 
 // FormatFor chooses by LoggingConfig's members.
@@ -119,6 +126,16 @@ func (j JSON) InitReport(now time.Time, r InitReport) string {
 		record["errorType"] = r.ErrorType
 	}
 	return j.event(now, "WARN", "initReport", record)
+}
+
+// Extension implements Format.
+func (j JSON) Extension(now time.Time, e Extension) string {
+	record := object{"name": e.Name, "state": e.State, "events": append([]string{}, e.Events...)}
+	level := "INFO"
+	if e.ErrorType != "" {
+		record["errorType"], level = e.ErrorType, "WARN"
+	}
+	return j.event(now, level, "extension", record)
 }
 
 // outcome adds status and error type; whatever is no success is a warning.

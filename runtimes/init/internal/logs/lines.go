@@ -121,6 +121,15 @@ func (Text) InitReport(_ time.Time, r InitReport) string {
 	return text
 }
 
+// Extension implements Format.
+func (Text) Extension(_ time.Time, e Extension) string {
+	text := fmt.Sprintf("EXTENSION\tName: %s\tState: %s\tEvents: [%s]", e.Name, e.State, strings.Join(e.Events, ", "))
+	if e.ErrorType != "" {
+		text += "\tError Type: " + e.ErrorType
+	}
+	return text
+}
+
 func millis(d time.Duration, digits int) string {
 	return fmt.Sprintf("%.*f", digits, float64(d)/float64(time.Millisecond))
 }

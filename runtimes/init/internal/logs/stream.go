@@ -46,6 +46,39 @@ func (s *Stream) Output(data []byte) {
 	}
 }
 
+// Source is the output of one more process: its unfinished lines do not mix with the function's.
+type Source struct {
+	stream  *Stream
+	mu      sync.Mutex
+	partial []byte
+}
+
+// Source makes one.
+func (s *Stream) Source() *Source { return &Source{stream: s} }
+
+// Output takes what the process wrote.
+func (s *Source) Output(data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.partial = append(s.partial, data...)
+	end := bytes.LastIndexByte(s.partial, '\n') + 1
+	if len(s.partial)-end > longestLine {
+		end = len(s.partial)
+	}
+	if end > 0 {
+		s.stream.text(s.partial[:end])
+		s.partial = append(s.partial[:0], s.partial[end:]...)
+	}
+}
+
+// text takes whole lines of another process; an unfinished line of the function is ended first.
+func (s *Stream) text(lines []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finishPartial()
+	s.emit(lines)
+}
+
 // Line adds a line of the platform's own, unless it is empty; an unfinished line of the function is ended first.
 func (s *Stream) Line(text string) {
 	if text == "" {

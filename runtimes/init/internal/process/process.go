@@ -92,6 +92,15 @@ func (k *Keeper) Start(c Command, exited func(Exit)) (int, error) {
 	return started.pid, nil
 }
 
+// Signal sends a signal to a process of Start, unless it has ended.
+func (k *Keeper) Signal(pid int, signal syscall.Signal) {
+	k.waits.Lock()
+	defer k.waits.Unlock()
+	if _, alive := k.waiters[pid]; alive {
+		_ = syscall.Kill(pid, signal)
+	}
+}
+
 // reap collects every dead child; orphans of the function have no waiter.
 func (k *Keeper) reap() {
 	for {

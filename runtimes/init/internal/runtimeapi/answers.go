@@ -23,7 +23,7 @@ const (
 var errTooLarge = errors.New("too large")
 
 func (s *Server) response(w http.ResponseWriter, r *http.Request) {
-	generation, request := generationOf(r), r.PathValue("id")
+	generation, request := GenerationOf(r), r.PathValue("id")
 	if problem := s.backend.Check(generation, request); problem != nil {
 		refuse(w, problem)
 		return
@@ -45,7 +45,7 @@ func (s *Server) response(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) failure(w http.ResponseWriter, r *http.Request) {
-	if problem := s.backend.Check(generationOf(r), r.PathValue("id")); problem != nil {
+	if problem := s.backend.Check(GenerationOf(r), r.PathValue("id")); problem != nil {
 		refuse(w, problem)
 		return
 	}
@@ -54,7 +54,7 @@ func (s *Server) failure(w http.ResponseWriter, r *http.Request) {
 
 // collect takes a whole body, then answers with it.
 func (s *Server) collect(w http.ResponseWriter, r *http.Request, isError bool) {
-	generation, request := generationOf(r), r.PathValue("id")
+	generation, request := GenerationOf(r), r.PathValue("id")
 	body, size, err := readAll(r)
 	switch {
 	case errors.Is(err, errTooLarge):
@@ -95,7 +95,7 @@ func (s *Server) initError(w http.ResponseWriter, r *http.Request) {
 	answer := Answer{
 		Body: body, ContentType: r.Header.Get("Content-Type"), Failed: true, ErrorType: r.Header.Get(errorTypeHeader),
 	}
-	if problem := s.backend.InitError(generationOf(r), answer); problem != nil {
+	if problem := s.backend.InitError(GenerationOf(r), answer); problem != nil {
 		refuse(w, problem)
 		return
 	}

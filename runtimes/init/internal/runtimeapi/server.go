@@ -7,6 +7,7 @@ package runtimeapi
 
 import (
 	"context"
+	"encoding/json"
 	"net"
 	"net/http"
 	"strconv"
@@ -70,6 +71,7 @@ type Server struct {
 	backend  Backend
 	listener net.Listener
 	http     *http.Server
+	mux      *http.ServeMux
 
 	mu          sync.Mutex
 	connections map[net.Conn]int // by generation
@@ -84,8 +86,9 @@ func Listen(port string, backend Backend) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{backend: backend, listener: listener, connections: map[net.Conn]int{}}
+	s.routes()
 	s.http = &http.Server{
-		Handler:        s.routes(),
+		Handler:        s.mux,
 		MaxHeaderBytes: MaxHeader,
 		ConnContext:    s.accepted,
 		ConnState:      s.changed,
@@ -127,28 +130,32 @@ func (s *Server) changed(connection net.Conn, state http.ConnState) {
 	}
 }
 
-func generationOf(r *http.Request) int {
+// GenerationOf is the generation that was current when the request's connection was opened.
+func GenerationOf(r *http.Request) int {
 	generation, _ := r.Context().Value(generationKey{}).(int)
 	return generation
 }
 
 const version = "/2018-06-01"
 
-func (s *Server) routes() http.Handler {
+func (s *Server) routes() {
 	mux := http.NewServeMux()
+	s.mux = mux
 	mux.HandleFunc("GET "+version+"/runtime/invocation/next", s.next)
 	mux.HandleFunc("POST "+version+"/runtime/invocation/{id}/response", s.response)
 	mux.HandleFunc("POST "+version+"/runtime/invocation/{id}/error", s.failure)
 	mux.HandleFunc("POST "+version+"/runtime/init/error", s.initError)
 	mux.HandleFunc("GET "+version+"/ping", ping)
 	mux.HandleFunc("GET /ping", ping)
-	return mux
 }
+
+// Handle adds a route of another API; before Serve.
+func (s *Server) Handle(pattern string, handler http.HandlerFunc) { s.mux.HandleFunc(pattern, handler) }
 
 func ping(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("pong")) }
 
 func (s *Server) next(w http.ResponseWriter, r *http.Request) {
-	delivery, problem := s.backend.Next(r.Context(), generationOf(r))
+	delivery, problem := s.backend.Next(r.Context(), GenerationOf(r))
 	if problem != nil {
 		refuse(w, problem)
 		return
@@ -192,6 +199,19 @@ func accept(w http.ResponseWriter) {
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(http.StatusAccepted)
 	_, _ = w.Write([]byte(body))
+}
+
+// WriteJSON writes an answer of one of init's APIs.
+func WriteJSON(w http.ResponseWriter, status int, document any) {
+	body, err := json.Marshal(document)
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	w.Header()["Content-Type"] = contentJSON
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
 }
 
 // lastLarge says when memory is worth giving back: set by bodies above freeFrom.

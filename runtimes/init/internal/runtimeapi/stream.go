@@ -21,7 +21,7 @@ var errCut = errors.New("the invocation is over")
 
 // stream passes a response on as it comes.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
-	streamer, problem := s.backend.Stream(generationOf(r), r.PathValue("id"), r.Header.Get("Content-Type"))
+	streamer, problem := s.backend.Stream(GenerationOf(r), r.PathValue("id"), r.Header.Get("Content-Type"))
 	if problem != nil {
 		refuse(w, problem)
 		return

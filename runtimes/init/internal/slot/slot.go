@@ -6,7 +6,8 @@
 //   - at most one attempt runs, whatever any number of gateways send; at most one more is held;
 //   - an attempt is either refused (and nothing ran), or begun and then ended exactly once;
 //   - every start of the runtime raises the generation, and events of older generations change nothing;
-//   - an attempt ends only when the runtime is back at /next or its process tree is gone.
+//   - an attempt ends only when the runtime is back at /next, and every extension at /event/next that was told of the
+//     attempt, or when the process tree is gone. A start is over under the same condition.
 //
 // The phases, with the usual way through them:
 //
@@ -54,7 +55,7 @@ type Kind uint8
 // The events. The comments name the fields each one uses.
 const (
 	Assign    Kind = iota // Peer, Digest: a gateway sent an assignment
-	Unpacked              // code and layers are in place
+	Unpacked              // Extended: code and layers are in place
 	Unusable              // the assignment could not be carried out
 	Invoke                // Attempt: a gateway asks for an invocation
 	Loaded                // Attempt: its event is complete and valid JSON
@@ -69,6 +70,8 @@ const (
 	InitLimit             // Generation: the init phase has lasted too long
 	Deadline              // Attempt: the function's timeout is over
 	Cleared               // Generation: nothing of the process tree is left
+	Enrolled              // Generation, Extended: an extension has registered (Extended: for invocations)
+	Rested                // Generation: every extension is at /event/next
 	DrainIdle             // Peer: take no more, if nothing is going on
 	DrainNow              // take no more, finish what runs
 	Terminate             // as DrainNow, and leave when it is done
@@ -82,6 +85,7 @@ type Event struct {
 	Peer       uint64
 	Generation int
 	Digest     string
+	Extended   bool
 }
 
 // Verb is what an Action tells the instance to do.
@@ -109,6 +113,7 @@ const (
 	AnswerTimeout             // answer Attempt with Sandbox.Timedout
 	NoteExit                  // the runtime went away after the answer
 	NoteTimeout               // the deadline passed after the answer
+	RuntimeDone               // the runtime is back, and extensions are not yet
 	Mute                      // nobody waits for Attempt's answer any more
 	Reset                     // kill the process tree of Generation
 	Finish                    // Attempt is over: report it and free the slot
@@ -150,6 +155,11 @@ type Machine struct {
 	Draining   bool
 	Leaving    bool
 	Served     int
+
+	Crew     bool // extensions are started with the runtime
+	Wakeful  bool // some extension wants to be told of invocations
+	Owed     bool // some extension is not at /event/next, and is waited for
+	Returned bool // the runtime is at /next, while an extension is owed
 }
 
 // Name is the state as gateways know it (docs/runtime-contract.md, frame 18).

@@ -56,7 +56,7 @@ var verbNames = map[Verb]string{
 	Deliver: "Deliver", Initialised: "Initialised", InitFailed: "InitFailed", AnswerOut: "AnswerOut",
 	AnswerInit: "AnswerInit", AnswerExit: "AnswerExit", AnswerTimeout: "AnswerTimeout", NoteExit: "NoteExit",
 	NoteTimeout: "NoteTimeout", Mute: "Mute", Reset: "Reset", Finish: "Finish", Freeze: "Freeze",
-	RefuseDrain: "RefuseDrain", Reject: "Reject", Leave: "Leave",
+	RefuseDrain: "RefuseDrain", Reject: "Reject", Leave: "Leave", RuntimeDone: "RuntimeDone",
 }
 
 func gen(kind Kind) Event { return Event{Kind: kind, Generation: 1} }
@@ -88,6 +88,8 @@ var events = []struct {
 	{"deadline", Event{Kind: Deadline, Attempt: running}},
 	{"deadline of another", Event{Kind: Deadline, Attempt: fresh}},
 	{"cleared", gen(Cleared)},
+	{"enrolled", gen(Enrolled)},
+	{"rested", gen(Rested)},
 	{"drain idle", Event{Kind: DrainIdle, Peer: 3}},
 	{"drain now", Event{Kind: DrainNow, Peer: 3}},
 	{"terminate", Event{Kind: Terminate}},
@@ -172,6 +174,8 @@ var table = map[string][phases]string{
 	},
 	"deadline of another": {same, same, same, same, same, same, same, same, same, same},
 	"cleared":             {same, same, same, same, same, same, same, same, same, "Cold: Finish"},
+	"enrolled":            {same, same, same, same, same, same, same, same, same, same},
+	"rested":              {same, same, same, same, same, same, same, same, same, same},
 	"drain idle": {
 		"Unassigned draining: ", "Assigning: RefuseDrain", "Failed draining: ", "Init: RefuseDrain",
 		"Ready draining: ", "Cold draining: ", "Restarting current=running: RefuseDrain",
@@ -242,6 +246,94 @@ func TestAHeldAttempt(t *testing.T) {
 		if got := text(after, actions); got != c.want {
 			t.Errorf("%s:\n got %q\nwant %q", c.name, got, c.want)
 		}
+	}
+}
+
+// TestExtensions tells what the machine waits for when there are some: «owed» until they are at /event/next.
+func TestExtensions(t *testing.T) {
+	next, rested := gen(Next), gen(Rested)
+	enrolled := Event{Kind: Enrolled, Generation: 1, Extended: true}
+	for _, c := range []struct {
+		name   string
+		phase  Phase
+		owed   bool
+		events []Event
+		want   []string
+	}{
+		{"the start waits for both", Init, true, []Event{next, rested}, []string{"Init: ", "Ready: Initialised Freeze"}},
+		{"in either order", Init, true, []Event{rested, next}, []string{"Init: ", "Ready: Initialised Freeze"}},
+		{
+			"and for who registers meanwhile", Init, false, []Event{enrolled, next, rested},
+			[]string{"Init: ", "Init: ", "Ready: Initialised Freeze"},
+		},
+		{
+			"a start inside an invocation too", Restarting, true, []Event{next, rested},
+			[]string{"Restarting current=running: ", "Running current=running: Deliver"},
+		},
+		{
+			"the end waits for both", Answered, true, []Event{next, rested},
+			[]string{"Answered current=running: RuntimeDone", "Ready: Finish Freeze"},
+		},
+		{
+			"an extension may be back first", Running, true,
+			[]Event{rested, {Kind: Response, Generation: 1, Attempt: running}, next},
+			[]string{"Running current=running: ", "Answered current=running: AnswerOut", "Ready: Finish Freeze"},
+		},
+		{
+			"a runtime that asks twice is done once", Answered, true, []Event{next, next},
+			[]string{"Answered current=running: RuntimeDone", "Answered current=running: "},
+		},
+		{
+			"an extension may be late", Answered, true, []Event{next, {Kind: Deadline, Attempt: running}, rested},
+			[]string{
+				"Answered current=running: RuntimeDone", "Resetting current=running: NoteTimeout Reset",
+				"Resetting current=running: ",
+			},
+		},
+		{
+			"one of an older process counts for nothing", Answered, true, []Event{next, {Kind: Rested}},
+			[]string{"Answered current=running: RuntimeDone", "Answered current=running: "},
+		},
+		{"one that ends while idle resets", Ready, false, []Event{gen(Exited)}, []string{"Resetting: Reset"}},
+	} {
+		m := at(c.phase)
+		m.Crew, m.Owed, m.Wakeful = true, c.owed, true
+		for n, e := range c.events {
+			var actions []Action
+			m, actions = m.Step(e)
+			if got := text(m, actions); got != c.want[n] {
+				t.Errorf("%s, %d:\n got %q\nwant %q", c.name, n, got, c.want[n])
+			}
+		}
+	}
+}
+
+func TestWhoIsOwed(t *testing.T) {
+	m, _ := at(Assigning).Step(Event{Kind: Unpacked, Extended: true})
+	if !m.Owed || m.Wakeful {
+		t.Error("a start waits for extensions that are there", m)
+	}
+	m, _ = m.Step(Event{Kind: Enrolled, Generation: 1, Extended: true})
+	m, _ = m.Step(gen(Rested))
+	m, _ = m.Step(gen(Next))
+	if m.Phase != Ready || m.Owed {
+		t.Error(m)
+	}
+	m.Held = held
+	m, _ = m.Step(Event{Kind: Loaded, Attempt: held})
+	if m.Phase != Running || !m.Owed {
+		t.Error("who is told of an invocation owes its return", m)
+	}
+	m, _ = m.Step(gen(Exited))
+	m, _ = m.Step(gen(Cleared))
+	m.Held = fresh
+	m, _ = m.Step(Event{Kind: Loaded, Attempt: fresh})
+	if m.Phase != Restarting || !m.Owed || m.Wakeful {
+		t.Error("a new start waits for them anew", m)
+	}
+	plain, _ := at(Assigning).Step(Event{Kind: Unpacked})
+	if plain.Owed {
+		t.Error("without extensions nobody is owed")
 	}
 }
 

@@ -25,7 +25,7 @@ func (t *turn) take(e Event) {
 		t.held(e)
 	case Lost:
 		t.lost(e.Peer)
-	case Next, Response, InitError, Exited, InitLimit, Cleared:
+	case Next, Response, InitError, Exited, InitLimit, Cleared, Enrolled, Rested:
 		t.runtime(e)
 	case Deadline:
 		t.deadline(e.Attempt)
@@ -44,8 +44,8 @@ func (t *turn) assignment(e Event) {
 	case e.Kind == Assign && t.Phase != Assigning:
 		t.do(Action{Verb: Confirm, Peer: e.Peer})
 	case e.Kind == Unpacked && t.Phase == Assigning:
-		t.Phase = Init
-		t.Generation++
+		t.Phase, t.Crew = Init, e.Extended
+		t.launch()
 		t.do(Action{Verb: Confirm})
 		t.do(Action{Verb: Start, Generation: t.Generation})
 	case e.Kind == Unusable && t.Phase == Assigning:
@@ -132,28 +132,66 @@ func (t *turn) runtime(e Event) {
 		}
 	case Cleared:
 		t.cleared()
+	case Enrolled:
+		t.Owed, t.Wakeful = true, t.Wakeful || e.Extended
+	case Rested:
+		t.rested()
 	}
 }
 
 func (t *turn) next() {
+	switch t.Phase {
+	case Init, Restarting, Answered:
+		if !t.Owed {
+			t.back()
+			return
+		}
+		if t.Phase == Answered && !t.Returned {
+			t.do(Action{Verb: RuntimeDone, Attempt: t.Current})
+		}
+		t.Returned = true
+	case Running: // AWS answers a repeated /next with the same event
+		t.do(Action{Verb: Deliver, Attempt: t.Current})
+	case Ready:
+	default:
+		t.do(Action{Verb: Reject})
+	}
+}
+
+// back goes on when the runtime and all extensions that are waited for have come.
+func (t *turn) back() {
+	t.Returned = false
 	switch t.Phase {
 	case Init:
 		t.Phase = Ready
 		t.do(Action{Verb: Initialised})
 		t.settle()
 	case Restarting:
-		t.Phase = Running
-		t.do(Action{Verb: Deliver, Attempt: t.Current})
-	case Running: // AWS answers a repeated /next with the same event
-		t.do(Action{Verb: Deliver, Attempt: t.Current})
+		t.deliver()
 	case Answered:
 		t.Phase = Ready
 		t.finish()
 		t.settle()
-	case Ready:
-	default:
-		t.do(Action{Verb: Reject})
 	}
+}
+
+func (t *turn) rested() {
+	t.Owed = false
+	if t.Returned {
+		t.back()
+	}
+}
+
+// deliver hands the running attempt out; whoever is told of it owes its return.
+func (t *turn) deliver() {
+	t.Phase, t.Owed = Running, t.Wakeful
+	t.do(Action{Verb: Deliver, Attempt: t.Current})
+}
+
+// launch begins a generation: extensions first, if there are any.
+func (t *turn) launch() {
+	t.Generation++
+	t.Owed, t.Wakeful, t.Returned = t.Crew, false, false
 }
 
 func (t *turn) initError() {
@@ -206,7 +244,7 @@ func (t *turn) cleared() {
 
 // reset says what the end of the process means, and kills what is left of it.
 func (t *turn) reset(meaning Verb) {
-	t.Phase = Resetting
+	t.Phase, t.Returned = Resetting, false
 	t.do(Action{Verb: meaning, Attempt: t.Current, Generation: t.Generation})
 	t.do(Action{Verb: Reset, Generation: t.Generation})
 }
@@ -236,12 +274,11 @@ func (t *turn) advance() {
 	t.Current, t.Held, t.HeldLoaded = t.Held, None, false
 	t.do(Action{Verb: Begin, Attempt: t.Current})
 	if t.Phase == Ready {
-		t.Phase = Running
-		t.do(Action{Verb: Deliver, Attempt: t.Current})
+		t.deliver()
 		return
 	}
 	t.Phase = Restarting
-	t.Generation++
+	t.launch()
 	t.do(Action{Verb: Restart, Generation: t.Generation, Attempt: t.Current})
 }
 

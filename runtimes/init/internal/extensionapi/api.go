@@ -1,0 +1,118 @@
+// Package extensionapi is Lambda's Extensions API, version 2020-01-01, over HTTP (reference §g.2). It translates, as
+// package runtimeapi does; what a call means, the Backend decides.
+package extensionapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"klambda.io/init/internal/extensions"
+	"klambda.io/init/internal/runtimeapi"
+)
+
+const (
+	version         = "/2020-01-01/extension"
+	nameHeader      = "Lambda-Extension-Name"
+	idHeader        = "Lambda-Extension-Identifier"
+	eventHeader     = "Lambda-Extension-Event-Identifier"
+	featureHeader   = "Lambda-Extension-Accept-Feature"
+	errorTypeHeader = "Lambda-Extension-Function-Error-Type"
+	maxRegistration = 16 << 10
+)
+
+// Registration is what a new extension learns.
+type Registration struct {
+	ID       string `json:"-"`
+	Function string `json:"functionName"`
+	Version  string `json:"functionVersion"`
+	Handler  string `json:"handler"`
+	Account  string `json:"accountId,omitempty"`
+}
+
+// Backend decides.
+type Backend interface {
+	Register(generation int, name string, events []string) (*Registration, *extensions.Problem)
+	// NextEvent blocks until there is an event or the caller has gone away (nil, nil).
+	NextEvent(gone context.Context, generation int, id string) (*extensions.Event, *extensions.Problem)
+	GiveUp(generation int, id string, into extensions.State, errorType string) *extensions.Problem
+}
+
+type api struct {
+	backend Backend
+	newID   func() string
+}
+
+// Mount adds the API to the Runtime API's server.
+func Mount(server *runtimeapi.Server, backend Backend, newID func() string) {
+	a := &api{backend: backend, newID: newID}
+	server.Handle("POST "+version+"/register", a.register)
+	server.Handle("GET "+version+"/event/next", a.next)
+	server.Handle("POST "+version+"/init/error", func(w http.ResponseWriter, r *http.Request) {
+		a.giveUp(w, r, extensions.InitError)
+	})
+	server.Handle("POST "+version+"/exit/error", func(w http.ResponseWriter, r *http.Request) {
+		a.giveUp(w, r, extensions.ExitError)
+	})
+}
+
+func (a *api) register(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Events            []string        `json:"events"`
+		ConfigurationKeys json.RawMessage `json:"configurationKeys"`
+	}
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRegistration)).Decode(&body); err != nil {
+		refuse(w, &extensions.Problem{Type: "InvalidRequestFormat", Message: err.Error()})
+		return
+	}
+	if body.ConfigurationKeys != nil {
+		refuse(w, &extensions.Problem{Type: "InvalidRequestFormat", Message: "configurationKeys are deprecated"})
+		return
+	}
+	answer, problem := a.backend.Register(runtimeapi.GenerationOf(r), r.Header.Get(nameHeader), body.Events)
+	if problem != nil {
+		refuse(w, problem)
+		return
+	}
+	if !accepts(r.Header.Values(featureHeader), "accountId") {
+		answer.Account = ""
+	}
+	w.Header().Set(idHeader, answer.ID)
+	runtimeapi.WriteJSON(w, http.StatusOK, answer)
+}
+
+func accepts(features []string, wanted string) bool {
+	for _, list := range features {
+		for feature := range strings.SplitSeq(list, ",") {
+			if strings.TrimSpace(feature) == wanted {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (a *api) next(w http.ResponseWriter, r *http.Request) {
+	event, problem := a.backend.NextEvent(r.Context(), runtimeapi.GenerationOf(r), r.Header.Get(idHeader))
+	switch {
+	case problem != nil:
+		refuse(w, problem)
+	case event != nil:
+		w.Header().Set(eventHeader, a.newID())
+		runtimeapi.WriteJSON(w, http.StatusOK, event)
+	}
+}
+
+func (a *api) giveUp(w http.ResponseWriter, r *http.Request, into extensions.State) {
+	problem := a.backend.GiveUp(runtimeapi.GenerationOf(r), r.Header.Get(idHeader), into, r.Header.Get(errorTypeHeader))
+	if problem != nil {
+		refuse(w, problem)
+		return
+	}
+	runtimeapi.WriteJSON(w, http.StatusAccepted, map[string]string{"status": "OK"})
+}
+
+func refuse(w http.ResponseWriter, p *extensions.Problem) {
+	runtimeapi.WriteJSON(w, http.StatusForbidden, map[string]string{"errorType": p.Type, "errorMessage": p.Message})
+}
