@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 _FUNCTION = re.compile(
     r"(?:arn:(?P<partition>aws[a-zA-Z-]*)?:lambda:)?"
@@ -128,5 +129,10 @@ def account_id(
     for given in (annotation, (mapping or {}).get(namespace)):
         if given and _ACCOUNT.match(given):
             return given
+    return _hashed(namespace)
+
+
+@lru_cache(maxsize=4096)
+def _hashed(namespace: str) -> str:
     number = int.from_bytes(hashlib.sha256(namespace.encode()).digest()[:8], "big")
     return f"{number % 10**_ACCOUNT_DIGITS:0{_ACCOUNT_DIGITS}d}"

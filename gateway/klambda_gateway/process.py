@@ -12,6 +12,7 @@ Not here: composition (``app``).
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
@@ -110,6 +111,10 @@ class Process:
 
     async def _serve(self) -> None:
         gateway, settings = self._gateway, self._settings
+        # What stands now, stays: modules, and the mirrors' objects. Full collections, which hold up
+        # every request, need not walk them.
+        gc.collect()
+        gc.freeze()
         await gateway.server.start(settings.instance_port)
         self._started_at = asyncio.get_running_loop().time()
         self._background(self._sweep())

@@ -361,8 +361,7 @@ def _moment(stamp: str) -> datetime | None:
 def canonical_request(request: Signable, claim: Claim, query: str, payload: str) -> bytes:
     """The text whose hash is signed."""
     names = claim.common.signed_headers
-    values = _signed_values(request, names)
-    signed = "".join([f"{name}:{values.get(name, '')}\n" for name in names])
+    signed = "".join(_signed_lines(request, names))
     path = canonical_path(request.path)
     text = f"{request.method}\n{path}\n{query}\n{signed}\n{';'.join(names)}\n{payload}"
     return text.encode("latin-1")
@@ -417,10 +416,10 @@ def _encode_again(part: bytes) -> str:
     return quote(unquote_to_bytes(part), safe="-_.~")
 
 
-def _signed_values(request: Signable, names: Sequence[str]) -> dict[str, str]:
+def _signed_lines(request: Signable, names: Sequence[str]) -> list[str]:
     if request.fields is not None:
         get = request.fields.get
-        return {name: _trimmed(get(name.encode("latin-1"), b"")) for name in names}
+        return [f"{name}:{_trimmed(get(name.encode('latin-1'), b''))}\n" for name in names]
     wanted = frozenset(names)
     values: dict[str, str] = {}
     for key, raw in request.headers:
@@ -428,7 +427,7 @@ def _signed_values(request: Signable, names: Sequence[str]) -> dict[str, str]:
         if name in wanted:
             value = _trimmed(raw)
             values[name] = f"{values[name]},{value}" if name in values else value
-    return values
+    return [f"{name}:{values.get(name, '')}\n" for name in names]
 
 
 def _trimmed(value: bytes) -> str:

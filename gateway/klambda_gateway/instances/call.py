@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from klambda_gateway.instances.attempt import Answer, Attempt, Phase, Refusal
 from klambda_gateway.instances.frames import Frame
@@ -27,6 +28,11 @@ class Broken:
 
 
 Outcome = Answer | Opening | Refusal | Broken
+_BROKEN: Final = Broken(accepted=True)
+
+
+def _nobody(*_: object) -> None:
+    """Tell nobody."""
 
 
 class Call:
@@ -83,20 +89,21 @@ class Call:
         """Take a frame of this attempt. Raises ProtocolError."""
         attempt, record = self.attempt, self.record
         attempt.receive(frame)
-        if attempt.phase is Phase.ACCEPTED:
+        phase = attempt.phase
+        if phase is Phase.ACCEPTED:
             record.accepted()
             self.accepted_at = now
         elif attempt.refusal is not None:
             record.refused(attempt.id, attempt.refusal.reason)
             self._settle(attempt.refusal)
-        elif attempt.answer is not None:
-            if not self.settled:
-                record.answered(now)
+            self._finish()
+        elif attempt.answer is not None and not self.settled:
+            record.answered(now)
             self._settle(attempt.answer)
-        if attempt.phase is Phase.OVER:
+        if phase is Phase.OVER:
             record.ended(attempt.id, now)
-            self._settle(Broken(accepted=True))
-        if attempt.over:
+            if not self.settled:
+                self._settle(_BROKEN)
             self._finish()
 
     def withdraw(self) -> None:
@@ -123,3 +130,6 @@ class Call:
         if not self._over:
             self._over = True
             self._on_over(self)
+            # Who listened knows this call, too: bodies must not wait for the cycle collector.
+            self._on_outcome, self._on_over = _nobody, _nobody
+            self.on_settled = None

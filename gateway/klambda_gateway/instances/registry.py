@@ -46,7 +46,7 @@ class Registry:
         on_short: Callable[[DeploymentKey], None] = lambda _: None,
         on_arrival: Callable[[DeploymentKey], None] = lambda _: None,
     ) -> None:
-        self._clock = clock
+        self.clock = clock
         self.on_short = on_short
         """Called when somebody still waits after an event."""
         self.on_arrival = on_arrival
@@ -87,7 +87,7 @@ class Registry:
     def link(self, uid: str, key: DeploymentKey, *, boot: str, state: str) -> Record:
         """Note a proven connection."""
         record = self._record(uid, key)
-        record.link(boot, state, self._clock())
+        record.link(boot, state, self.clock())
         self.touch(record)
         return record
 
@@ -110,7 +110,7 @@ class Registry:
     def serve(self, pool: InstancePool) -> None:
         """Hand out what there is; ask for more when it is not enough."""
         while granted := pool.match():
-            pool.moved = self._clock()
+            pool.moved = self.clock()
             for waiter, record in granted:
                 waiter.grant(record)
                 pool.file(record)  # back at once when the waiter had just gone

@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final
 
 from klambda_core.token import instance_token
@@ -67,6 +68,7 @@ class InstanceServer:
         on_phases: Callable[[DeploymentKey, Frame], None] = lambda *_: None,
     ) -> None:
         self._registry = registry
+        self._now = registry.clock
         self._assignments = assignments
         self._find_pod = find_pod
         self._key = installation_key
@@ -227,7 +229,7 @@ class InstanceServer:
             older.close()
         self._links[hello.uid] = link
         record = self._registry.link(hello.uid, key, boot=hello.boot, state=proof.state)
-        link.receiver = lambda frame: self._receive(link, record, frame)
+        link.receiver = partial(self._receive, link, record)
         while not frames.empty():
             link.receiver(frames.get_nowait())
         _log.debug("instance-linked", uid=hello.uid, deployment=key.name, state=proof.state)
@@ -254,7 +256,7 @@ class InstanceServer:
     # --- frames -----------------------------------------------------------------------------------
 
     def _receive(self, link: Link, record: Record, frame: Frame) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         if frame.type in _OF_ATTEMPTS:
             self._answer(link, record, frame, now)
             return

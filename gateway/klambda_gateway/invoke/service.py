@@ -88,6 +88,7 @@ class InvokeService:
         self._admission = admission
         self._watching: Watching = watching or Unmeasured()
         self._ran = ran
+        self._now = registry.clock
         self._wait_limit = wait_limit
         self._fate_patience = fate_patience
         self._calls: dict[str, Call] = {}
@@ -292,6 +293,7 @@ class InvokeService:
         story.over = True
         if story.event is not None:
             self._bodies -= len(story.event.payload)
+            story.event = None
         if story.permit is not None:
             story.permit.finish()
 
@@ -352,9 +354,6 @@ class InvokeService:
     def in_flight(self) -> int:
         """Count the attempts that are not over."""
         return len(self._calls)
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
 
 
 def _answer(answer: Answer, target: Target) -> InvokeAnswer:

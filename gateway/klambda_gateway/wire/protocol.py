@@ -70,8 +70,9 @@ class Cycle:
             self.hash.update(piece)
 
     def body(self) -> bytes:
-        """Return all of it."""
-        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        """Return all of it, once."""
+        pieces, self.pieces = self.pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def digest(self, body: bytes) -> str:
         """Return its hash, or nothing when nobody needs it."""
@@ -85,6 +86,8 @@ class TwoLanes(HttpToolsProtocol):
 
     lane: Lane
     lingering: Lingering
+    _common: tuple[object, bytes] = (None, b"")
+    """The headers of all answers, and the same rendered."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -164,12 +167,14 @@ class TwoLanes(HttpToolsProtocol):
             _log.exception("fast-lane-failed")
             self.transport.close()
             return True
-        cycle.story = story
+        if not cycle.response_complete:
+            cycle.story = story
         return story is not None
 
     def _respond(self, cycle: Cycle, answered: Answered) -> None:
         self._running = None
         cycle.response_complete = True
+        cycle.story = None
         transport = self.transport
         if not transport.is_closing():
             close = not cycle.keep_alive or self.lingering.on
@@ -184,13 +189,19 @@ class TwoLanes(HttpToolsProtocol):
         self.on_response_complete()
 
     def _head(self, answered: Answered, *, close: bool) -> bytes:
-        lines = [STATUS_LINE[answered.status]]
-        for name, value in self.server_state.default_headers:
-            lines.append(b"%b: %b\r\n" % (name, value))
         tail = "connection: close\r\n\r\n" if close else "\r\n"
         text = f"{answered.headers}content-length: {len(answered.body)}\r\n{tail}"
-        lines.append(text.encode("latin-1"))
-        return b"".join(lines)
+        start = STATUS_LINE[answered.status] + self._common_headers()
+        return start + text.encode("latin-1")
+
+    def _common_headers(self) -> bytes:
+        """Render what uvicorn puts into every answer: the date, each second anew."""
+        headers = self.server_state.default_headers
+        known = self._common
+        if known[0] is not headers:
+            text = b"".join([b"%b: %b\r\n" % each for each in headers])
+            known = type(self)._common = (headers, text)
+        return known[1]
 
     # --- uvicorn's lane ---------------------------------------------------------------------------
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 
 import pytest
 
 from klambda_core.limits import PAYLOAD_SYNC_MAX
+from klambda_gateway.instances.call import Call
+from klambda_gateway.instances.frames import Frame
+from klambda_gateway.invoke.story import Story
+from klambda_gateway.wire.protocol import Cycle
 from klambda_gateway.wire.server import HttpServer
 from tests.integration.gateway_dataplane.lanes import Doors, doors, request
 from tests.integration.gateway_dataplane.rig import until
@@ -177,3 +182,25 @@ async def test_bodies_in_flight_are_bounded(lane: str, monkeypatch: pytest.Monke
         assert head.startswith(b"HTTP/1.1 503 ")
         writer.write(request(b"1"))
         assert (await answer(reader))[1] == b"1"
+
+
+async def test_what_a_request_held_goes_without_the_cycle_collector(lane: str) -> None:
+    event = b'"' + b"x" * 100_000 + b'"'
+    async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
+        writer.write(request(event))
+        await answer(reader)
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            for _ in range(10):
+                writer.write(request(event))
+                await answer(reader)
+            await until(lambda: opened.gateway.service.in_flight() == 0)
+            gc.collect()
+            left = [each for each in gc.garbage if isinstance(each, Story | Call | Cycle | Frame)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        assert not left

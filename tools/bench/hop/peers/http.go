@@ -14,9 +14,15 @@ func echo(args []string) error {
 	listen := flags.String("listen", "127.0.0.1:0", "address")
 	_ = flags.Parse(args)
 	handler := func(w http.ResponseWriter, r *http.Request) {
+		// All of it first: over HTTP/1.1 a server reads no more of a body once it answers.
+		body := make([]byte, r.ContentLength)
+		if _, err := io.ReadFull(r.Body, body); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
-		_, _ = io.Copy(w, r.Body)
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body)
 	}
 	return http.ListenAndServe(*listen, http.HandlerFunc(handler))
 }

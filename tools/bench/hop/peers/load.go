@@ -142,8 +142,6 @@ func render(host, path string, body []byte, access, secret string, unsigned bool
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "POST %s HTTP/1.1\r\nHost: %s\r\nAccept-Encoding: identity\r\n", path, host)
 	out.WriteString("User-Agent: Boto3/1.44.0 md/Botocore#1.44.0 md/awscrt#0.38.0 ua/2.1 os/linux#6.18 md/arch#x86_64 lang/python#3.13 md/pyimpl#CPython m/b,Z,N,E,e cfg/retry-mode#standard Botocore/1.44.0\r\n")
-	trace := "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0"
-	fmt.Fprintf(&out, "X-Amzn-Trace-Id: %s\r\n", trace)
 	if access != "" {
 		stamp := time.Now().UTC().Format("20060102T150405Z")
 		digest := sha256.Sum256(body)
