@@ -30,6 +30,7 @@ from klambda_gateway.auth.keys import Keys
 from klambda_gateway.auth.rbac import Rbac
 from klambda_gateway.auth.sessions import Mint, Sessions
 from klambda_gateway.blobs import Blobs
+from klambda_gateway.code.fetching import Fetcher
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.ids import request_ids
@@ -91,6 +92,7 @@ class Gateway:
         self.keys = Keys(api, settings.namespace, accounts=watched or None)
         self.mint = Mint(key)
         self.accounts = Accounts(settings.accounts, None if watched else api)
+        self.fetcher = Fetcher(settings.sources)
         self.shelf = Shelf(
             api,
             self.blobs,
@@ -162,6 +164,7 @@ class Gateway:
             api,
             self.blobs,
             self.shelf,
+            self.fetcher,
             namespaces=self.settings.watch_namespaces or None,
             observe=self.mirrors.observe,
         )
@@ -229,6 +232,7 @@ class Gateway:
             bearer=self._bearer(),
             links=CodeLinks(self._key, time.time),
             shelf=self.shelf,
+            fetcher=self.fetcher,
             urls=self._url,
             region=self.settings.region,
             now=utc_now,

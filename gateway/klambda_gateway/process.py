@@ -141,6 +141,7 @@ class Process:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._gateway.server.stop()
         await self._gateway.blobs.close()
+        await self._gateway.fetcher.close()
         _log.info("ended")
 
     # --- background -------------------------------------------------------------------------------

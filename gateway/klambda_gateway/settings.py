@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from klambda_core.urls import UrlPlace, read_place
+from klambda_gateway.code.fetching import Allowed
+from klambda_gateway.code.signing import Credentials
 
 REGION_DEFAULT: Final = "us-east-1"
 
@@ -48,6 +50,8 @@ class Settings:
     """Where function URLs live."""
     trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
     """Whose X-Forwarded-* headers count on requests to function URLs."""
+    sources: Allowed = field(default_factory=Allowed)
+    """Where code may be fetched from."""
     idle_seconds: float = 60.0
     watch_namespaces: tuple[str, ...] = ()
     """Empty: all."""
@@ -105,6 +109,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         public_url=read.text("KLAMBDA_PUBLIC_URL", "").rstrip("/"),
         urls=read.urls(),
         trusted_proxies=read.networks("KLAMBDA_TRUSTED_PROXIES"),
+        sources=read.sources(),
         idle_seconds=read.seconds("KLAMBDA_IDLE_SECONDS", basis.idle_seconds),
         watch_namespaces=read.words("KLAMBDA_WATCH_NAMESPACES"),
         bearer_tokens=read.switch("KLAMBDA_BEARER_TOKENS", default=basis.bearer_tokens),
@@ -138,6 +143,23 @@ class _Reader:
     def words(self, name: str) -> tuple[str, ...]:
         pieces = (each.strip() for each in self._environ.get(name, "").split(","))
         return tuple(each for each in pieces if each)
+
+    def sources(self) -> Allowed:
+        key, secret = "KLAMBDA_S3_ACCESS_KEY_ID", "KLAMBDA_S3_SECRET_ACCESS_KEY"
+        access, secret_text = self.text(key, ""), self.text(secret, "")
+        if bool(access) != bool(secret_text):
+            raise SettingsError(f"{key} and {secret} belong together")
+        credentials = Credentials(access_key_id=access, secret_access_key=secret_text)
+        endpoint = self.text("KLAMBDA_S3_ENDPOINT", "").rstrip("/")
+        if endpoint and not endpoint.startswith(("http://", "https://")):
+            raise SettingsError(f"KLAMBDA_S3_ENDPOINT={endpoint!r} is no http:// or https:// URL")
+        return Allowed(
+            endpoint=endpoint,
+            region=self.text("KLAMBDA_S3_REGION", self.text("KLAMBDA_REGION", REGION_DEFAULT)),
+            credentials=credentials if access else None,
+            buckets=self.words("KLAMBDA_S3_BUCKETS"),
+            hosts=self.words("KLAMBDA_URL_HOSTS"),
+        )
 
     def urls(self) -> UrlPlace:
         try:

@@ -85,6 +85,12 @@ COREDNS = Program(name="coredns", module=MODULES / "coredns", links=("coredns",)
 PAUSE = Program(name="pause", module=MODULES / "pause", links=("pause",))
 FORWARD = Program(name="forward", module=MODULES / "forward", links=("forward",))
 KIND = Program(name="kind", module=MODULES / "kind", package="sigs.k8s.io/kind", links=("kind",))
+VERSITYGW = Program(  # an S3 server, for tests
+    name="versitygw",
+    module=MODULES / "versitygw",
+    package="github.com/versity/versitygw/cmd/versitygw",
+    links=("versitygw",),
+)
 
 INIT = Program(
     name="init", module=REPOSITORY / "runtimes" / "init", version_variable="main.version"

@@ -26,6 +26,7 @@ from klambda_gateway.auth.caller import Caller
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.sessions import Roles
 from klambda_gateway.blobs import Blobs
+from klambda_gateway.code.fetching import Fetcher
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.invoke.model import Invoker
 
@@ -64,6 +65,7 @@ class Services:
     """Absent: tokens are not accepted."""
     links: CodeLinks
     shelf: Shelf
+    fetcher: Fetcher
     urls: UrlNames
     region: str
     now: Clock

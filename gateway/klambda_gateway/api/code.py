@@ -8,13 +8,15 @@ what was uploaded is what runs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from klambda_core import errors
 from klambda_core.code import CodeRef, reference
 from klambda_core.crd import Blob, Function
 from klambda_core.crd.base import Json
+from klambda_core.crd.code import S3Source
 from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.function_layers import check_size
@@ -35,34 +37,50 @@ from klambda_gateway.api.views import (
     function_configuration,
     version_configuration,
 )
+from klambda_gateway.code.fetching import Unfetched
 from klambda_gateway.code.upload import Upload
-from klambda_gateway.code.zips import check_upload
+from klambda_gateway.code.zips import check_upload, check_zip
 
 
-async def checked(services: Services, code: Mapping[str, Any]) -> tuple[Upload, int]:
-    """The zip of a request, found good, and the size of its files. Raises 400 and 413."""
+@asynccontextmanager
+async def checked(services: Services, code: Mapping[str, Any]) -> AsyncIterator[tuple[Upload, int]]:
+    """The zip of a request, found good, and the size of its files. Raises 400, 403 and 413."""
+    with await _package(services, code) as upload:
+        check = check_upload if "ZipFile" in code else check_zip
+        async with services.checking:
+            # Inflating 250 MB takes a second: not on the loop.
+            unzipped = await asyncio.to_thread(check, upload.file())
+        yield upload, unzipped
+
+
+async def _package(services: Services, code: Mapping[str, Any]) -> Upload:
+    """What a request brings, or what lies where it says."""
     if "ImageUri" in code:
         raise errors.invalid_parameter(
             "Please don't provide ImageUri when updating a function with packageType Zip."
         )
-    if "ZipFile" not in code:
-        if "S3Bucket" in code or "S3Key" in code:
+    bucket, key = code.get("S3Bucket"), code.get("S3Key")
+    if "ZipFile" in code:
+        if bucket is not None or key is not None:
             raise errors.invalid_parameter(
-                "Code in S3 is not supported by this installation: upload it as ZipFile."
+                "Please do not provide other FunctionCode parameters when providing a ZipFile."
             )
+        given = code["ZipFile"]
+        return given if isinstance(given, Upload) else Upload.of(given)
+    if bucket is None or key is None:
         raise errors.invalid_parameter("Please provide a source for function code.")
-    given = code["ZipFile"]
-    upload = given if isinstance(given, Upload) else Upload.of(given)
-    async with services.checking:
-        # Inflating 250 MB takes a second: not on the loop.
-        return upload, await asyncio.to_thread(check_upload, upload.file())
+    source = S3Source(bucket=bucket, key=key, version_id=code.get("S3ObjectVersion"))
+    try:
+        return await services.fetcher.s3(source)
+    except Unfetched as failure:
+        raise failure.error from failure
 
 
 async def uploaded(services: Services, call: Call, code: Mapping[str, Any]) -> Blob:
     """Check and store the zip of a request."""
-    upload, unzipped = await checked(services, code)
-    ref = upload.ref
-    await services.blobs.put_pieces(call.namespace, ref, upload.pieces)
+    async with checked(services, code) as (upload, unzipped):
+        ref = upload.ref
+        await services.blobs.put_pieces(call.namespace, ref, upload.pieces)
     return Blob(sha256=ref.sha256, size=ref.size, unzipped=unzipped)
 
 
@@ -80,8 +98,9 @@ async def update_function_code(services: Services, call: Call) -> Reply:
         if config is not None:
             check_signature(config, function.aws_name)
     if given.get("DryRun"):
-        upload, _ = await checked(services, given)
-        return Reply(document=_would_be(function_configuration(function, place), given, upload.ref))
+        async with checked(services, given) as (upload, _):
+            ref = upload.ref
+        return Reply(document=_would_be(function_configuration(function, place), given, ref))
     blob = await uploaded(services, call, given)
     check_size(reference(blob), function.status.layers)
 

@@ -21,15 +21,18 @@ from klambda_core.code import CodeRef, reference
 from klambda_core.conditions import Fact, find, merge
 from klambda_core.crd import Condition, Function, LayerVersion, ResolvedCode, ResolvedLayer
 from klambda_core.crd.base import KubeObject
+from klambda_core.errors import LambdaError
 from klambda_core.kinds import FUNCTION, LAYER_VERSION
 from klambda_core.labels import MANAGER_GATEWAY_CODE
 from klambda_core.layers import Trouble, check_size
 from klambda_gateway.auth.gate import utc_now
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code import layers, sources
+from klambda_gateway.code.fetching import Fetcher, Unfetched
 from klambda_gateway.code.shelf import Shelf
-from klambda_gateway.code.sources import Lookup, Outcome, Package, Resolvable
+from klambda_gateway.code.sources import Fetch, Lookup, Outcome, Package, Resolvable
 from klambda_gateway.code.worklist import WAIT_S, Worklist
+from klambda_gateway.code.zips import check_zip
 from klambda_kube.api import Api
 from klambda_kube.errors import Conflict, NotFound
 from klambda_obs import logs
@@ -45,6 +48,7 @@ class CodeResolver:
         api: Api,
         blobs: Blobs,
         shelf: Shelf,
+        fetcher: Fetcher,
         *,
         namespaces: Sequence[str] | None = None,
         observe: Callable[[Mapping[str, Any]], None] = lambda _: None,
@@ -55,6 +59,7 @@ class CodeResolver:
         self._api = api
         self._blobs = blobs
         self._shelf = shelf
+        self._fetcher = fetcher
         self._observe = observe
         self._now = now
         self._functions = Worklist(
@@ -115,8 +120,25 @@ class CodeResolver:
                 if await self._blobs.exists(item.namespace, work.sha256):
                     return sources.stored(item, work.sha256)
                 return sources.missing(item, work.sha256)
+            case Fetch():
+                return await self._fetched(item, work)
             case Outcome():
                 return work
+
+    async def _fetched(self, item: Resolvable, work: Fetch) -> Outcome:
+        try:
+            upload = await self._fetcher.get(work.sources)
+        except Unfetched as failure:
+            return sources.refused(item, failure.reason, failure.error.message or "")
+        with upload:
+            try:
+                unzipped = await asyncio.to_thread(check_zip, upload.file())
+            except LambdaError as error:
+                return sources.refused(item, sources.INVALID, error.message or "")
+            ref = upload.ref
+            await self._blobs.put_pieces(item.namespace, ref, upload.pieces)
+        code = ResolvedCode(sha256=ref.sha256, size=ref.size, unzipped=unzipped, source=work.source)
+        return sources.stored(item, ref.sha256, code)
 
     async def _layers_of(self, function: Function, code: Outcome) -> list[ResolvedLayer] | Trouble:
         wanted = function.spec.layers or []

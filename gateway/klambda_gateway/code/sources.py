@@ -1,10 +1,10 @@
 """What is to be said about code and layers' content, and what must be done to find out. Pure.
 
 Theory. The code of a Function, and the content of a LayerVersion, is an explicit source (``files``,
-``zip``) or a blob in the store. An explicit source is made into a zip once and the status tells
-which source it was made from; of a blob only its presence is to be checked. ``settled`` compares
-what the object says with what it would be told, so that nothing is done or written twice. Reasons
-and sentences are for people.
+``zip``, or elsewhere: ``s3``, ``url``) or a blob in the store. An explicit source is made into a
+zip once and the status tells which source it was made from; of a blob only its presence is to be
+checked. ``settled`` compares what the object says with what it would be told, so that nothing is
+done or written twice. Reasons and sentences are for people.
 Place: ``resolver`` asks; ``klambda_core.code`` and ``layers`` read what came of it.
 """
 
@@ -26,9 +26,12 @@ CONTENT = "Ready"
 NO_CONTENT = "NoContent"
 INVALID = "InvalidCode"
 MISSING = "BlobMissing"
-UNSUPPORTED = "SourceUnsupported"
+UNAVAILABLE = "SourceUnavailable"
+FORBIDDEN = "SourceForbidden"
 NAME_TAKEN = "NameTaken"
 STORED = "Stored"
+_PASSING = (MISSING, NAME_TAKEN, UNAVAILABLE, FORBIDDEN)
+"""What may change without the object; such an object is never settled."""
 
 Resolvable = Function | LayerVersion
 
@@ -58,7 +61,15 @@ class Lookup:
     sha256: str
 
 
-def needed(item: Resolvable) -> Package | Lookup | Outcome:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """A package that lies elsewhere, and the source that says so."""
+
+    sources: Sources
+    source: str
+
+
+def needed(item: Resolvable) -> Package | Lookup | Fetch | Outcome:
     """What must be done, or what is to be said without doing anything."""
     if isinstance(item, Function) and item.spec.package_type == "Image":
         return refused(
@@ -71,8 +82,7 @@ def needed(item: Resolvable) -> Package | Lookup | Outcome:
     if source is None and sources.blob is not None:
         return Lookup(sha256=sources.blob.sha256)
     if sources.files is None and sources.zip is None:
-        return refused(item, UNSUPPORTED, "Give files or zip, or upload it: other sources are not "
-                       "supported by this release.")  # fmt: skip
+        return Fetch(sources=sources, source=source or "")
     try:
         data = pack_files(sources.files) if sources.files is not None else _decoded(sources.zip)
     except (binascii.Error, ValueError):
@@ -99,9 +109,9 @@ def missing(item: Resolvable, sha256: str) -> Outcome:
 
 
 def refused(item: Resolvable, reason: str, message: str) -> Outcome:
-    """Only a change of the object can help."""
+    """There is no zip, and why."""
     fact = Fact(type=_condition(item), status="False", reason=reason, message=message)
-    return Outcome(fact=fact, retry=reason == NAME_TAKEN)
+    return Outcome(fact=fact, retry=reason in _PASSING)
 
 
 def name_taken(layer: LayerVersion, arn: str, winner: str) -> Outcome:
@@ -123,7 +133,7 @@ def settled(item: Resolvable) -> bool:
         blob = sources.blob if sources is not None else None
         return blob is not None and code is None and blob.sha256[:12] in condition.message
     current = condition.observed_generation == item.metadata.generation
-    return current and condition.reason not in (MISSING, NAME_TAKEN)
+    return current and condition.reason not in _PASSING
 
 
 def said(item: Resolvable) -> Outcome:

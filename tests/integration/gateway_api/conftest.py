@@ -44,12 +44,16 @@ from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.keys import Keys, ensure_default_key
 from klambda_gateway.auth.rbac import Rbac
 from klambda_gateway.blobs import Blobs
+from klambda_gateway.code.fetching import Allowed, Fetcher
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.code.shelf import Shelf
+from klambda_gateway.code.signing import Credentials
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, InvokeStream, Resolved
 from klambda_kube import config
 from klambda_kube.api import Api
+from tests.support import bucket as bucket_keys
 from tests.support.apiserver import ApiServer, free_ports, running_apiserver
+from tests.support.bucket import Bucket
 from tests.support.rights import install_roles
 
 KEY = "0123456789abcdef" * 4
@@ -147,7 +151,15 @@ def apiserver() -> Iterator[ApiServer]:
 
 
 @pytest.fixture(scope="session")
-def rig(apiserver: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def bucket() -> Iterator[Bucket]:
+    with Bucket() as bucket:
+        yield bucket
+
+
+@pytest.fixture(scope="session")
+def rig(
+    apiserver: ApiServer, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rig]:
     port, store_port = free_ports(2)
     environment = {
         **os.environ,
@@ -156,7 +168,7 @@ def rig(apiserver: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "KLAMBDA_INSTALLATION_KEY": KEY,
     }
     store = subprocess.Popen([sys.executable, "-m", "klambda_store"], env=environment)
-    gateway = _Gateway(apiserver.kubeconfig, port, store_port)
+    gateway = _Gateway(apiserver.kubeconfig, port, store_port, sources_of(bucket))
     try:
         wait_ready(f"http://127.0.0.1:{store_port}/readyz")
         gateway.start()
@@ -165,6 +177,19 @@ def rig(apiserver: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
         gateway.stop()
         store.terminate()
         store.wait(30)
+
+
+def sources_of(bucket: Bucket) -> Allowed:
+    """What the chart would allow."""
+    return Allowed(
+        endpoint=bucket.endpoint,
+        region=bucket_keys.REGION,
+        credentials=Credentials(
+            access_key_id=bucket_keys.KEY_ID, secret_access_key=bucket_keys.SECRET
+        ),
+        buckets=("packages", "empty-bucket"),
+        hosts=(f"127.0.0.1:{bucket.port}", "*.example.com"),
+    )
 
 
 def wait_ready(url: str) -> None:
@@ -182,7 +207,8 @@ def wait_ready(url: str) -> None:
 class _Gateway:
     """The application on uvicorn in a thread of its own."""
 
-    def __init__(self, kubeconfig: Path, port: int, store_port: int) -> None:
+    def __init__(self, kubeconfig: Path, port: int, store_port: int, sources: Allowed) -> None:
+        self._sources = sources
         self._config = config.from_kubeconfig(kubeconfig)
         self._port = port
         self._store = f"http://127.0.0.1:{store_port}"
@@ -215,10 +241,11 @@ class _Gateway:
     @asynccontextmanager
     async def _services(self, api: Api, blobs: Blobs) -> AsyncIterator[Services]:
         keys, index = Keys(api, HOME), Index()
+        fetcher = Fetcher(self._sources)
         shelf = Shelf(api, blobs, region=REGION, account_of=Accounts().of)
         tasks = [
             asyncio.create_task(keys.run()),
-            asyncio.create_task(CodeResolver(api, blobs, shelf).run()),
+            asyncio.create_task(CodeResolver(api, blobs, shelf, fetcher).run()),
         ]
         await keys.synced.wait()
         try:
@@ -239,6 +266,7 @@ class _Gateway:
                 grants=Grants(namespace_of=lambda _: None, entry=lambda *_: None),
                 links=CodeLinks(KEY, time.time),
                 shelf=shelf,
+                fetcher=fetcher,
                 urls=lambda *what: UrlPlace(region=REGION).address(url_id(KEY, *what)),
                 region=REGION,
                 now=lambda: datetime.now(UTC),
@@ -248,6 +276,7 @@ class _Gateway:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await fetcher.close()
 
 
 @pytest.fixture

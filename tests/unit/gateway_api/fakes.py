@@ -41,6 +41,7 @@ from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.keys import AccessKey
 from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import Blobs
+from klambda_gateway.code.fetching import Allowed, Fetcher
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.instances.streamed import Ending, Opening
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
@@ -344,6 +345,7 @@ class World:
             roles=self.roles,
             links=CodeLinks("k" * 64, lambda: 1_000_000.0),
             shelf=self.shelf,
+            fetcher=Fetcher(Allowed()),
             urls=lambda *what: PLACE.address(url_id("k" * 64, *what)),
             region=REGION,
             now=lambda: datetime.now(UTC),

@@ -14,7 +14,16 @@ from klambda_core.code import source_digest
 from klambda_core.crd import Function
 from klambda_core.errors import LambdaError
 from klambda_gateway.code import zips
-from klambda_gateway.code.sources import Lookup, Outcome, Package, needed, said, settled, stored
+from klambda_gateway.code.sources import (
+    Fetch,
+    Lookup,
+    Outcome,
+    Package,
+    needed,
+    said,
+    settled,
+    stored,
+)
 from tests.unit.gateway_api.fakes import make_zip
 
 SHA = "a" * 64
@@ -46,8 +55,6 @@ def condition(status: str, reason: str, message: str = "m", generation: int = 2)
         ({"zip": "?"}, "InvalidCode"),
         ({"zip": base64.b64encode(b"x").decode()}, "InvalidCode"),
         ({"files": {}}, "InvalidCode"),
-        ({"url": "https://x/y.zip", "sha256": SHA}, "SourceUnsupported"),
-        ({"s3": {"bucket": "bbb", "key": "k"}}, "SourceUnsupported"),
     ],
 )
 def test_what_is_refused(code: dict[str, Any] | None, reason: str) -> None:
@@ -65,6 +72,13 @@ def test_what_is_to_be_done() -> None:
     assert isinstance(unpacked, Package)
     assert unpacked.data == make_zip()
     assert needed(function({"blob": {"sha256": SHA, "size": 1}})) == Lookup(sha256=SHA)
+    for code in (
+        {"url": "https://x/y.zip", "sha256": SHA},
+        {"s3": {"bucket": "bbb", "key": "k", "versionId": "v"}},
+    ):
+        found = function(code).spec.code
+        assert found is not None
+        assert needed(function(code)) == Fetch(sources=found, source=source_digest(found) or "")
 
 
 FILES = {"files": {"a.py": "x"}}
@@ -87,6 +101,8 @@ TRUE = condition("True", "Stored", stored(function({}), SHA).fact.message)
         (BLOB, {"conditions": [TRUE], "code": CODE}, False),
         (BLOB, {"conditions": [condition("True", "Stored", "another")]}, False),
         (BLOB, {"conditions": [condition("False", "BlobMissing")]}, False),
+        (FILES, {"conditions": [condition("False", "SourceUnavailable")]}, False),
+        (FILES, {"conditions": [condition("False", "SourceForbidden")]}, False),
         (None, {"conditions": [condition("False", "NoCode")]}, True),
         (None, {"conditions": [TRUE]}, False),
     ],

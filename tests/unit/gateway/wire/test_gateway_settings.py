@@ -51,6 +51,23 @@ def test_the_fast_lane_can_be_switched_off() -> None:
     assert not from_environment(CHART | {"KLAMBDA_FAST_LANE": "off"}).fast_lane
 
 
+def test_where_code_may_come_from() -> None:
+    sources = from_environment(
+        CHART
+        | {
+            "KLAMBDA_S3_ENDPOINT": "http://minio:9000/",
+            "KLAMBDA_S3_REGION": "",
+            "KLAMBDA_S3_ACCESS_KEY_ID": "AKIA",
+            "KLAMBDA_S3_SECRET_ACCESS_KEY": "secret",
+            "KLAMBDA_S3_BUCKETS": "one,two",
+            "KLAMBDA_URL_HOSTS": "*.example.org",
+        }
+    ).sources
+    assert (sources.endpoint, sources.region) == ("http://minio:9000", "eu-central-1")
+    assert (sources.buckets, sources.hosts) == (("one", "two"), ("*.example.org",))
+    assert "secret" not in repr(sources)
+
+
 def test_only_the_namespace_is_needed() -> None:
     settings = from_environment({"KLAMBDA_NAMESPACE": "klambda"})
     assert settings.store_url == "http://klambda-store.klambda.svc.cluster.local.:8090"
@@ -72,6 +89,8 @@ def test_only_the_namespace_is_needed() -> None:
         ("KLAMBDA_ACCOUNTS", "{"),
         ("KLAMBDA_RUNTIMES", "[]"),
         ("KLAMBDA_FAST_LANE", "maybe"),
+        ("KLAMBDA_S3_ENDPOINT", "minio:9000"),
+        ("KLAMBDA_S3_ACCESS_KEY_ID", "without its secret"),
     ],
 )
 def test_a_bad_value_names_its_variable(name: str, value: str) -> None:
