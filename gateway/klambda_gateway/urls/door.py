@@ -115,30 +115,36 @@ class UrlDoor:
             return Visit(url_id=url_id.decode("latin-1"), path=slash + rest or b"/")
         return None
 
-    async def answer(self, visit: Visit, request: UrlRequest | None) -> UrlAnswer:
-        """Answer; ``request`` None: its body was too large to be read. Never raises an error."""
+    async def answer(
+        self, visit: Visit, request: UrlRequest, unread: Refused | None = None
+    ) -> UrlAnswer:
+        """Answer; ``unread``: why the body was not read. Never raises an error."""
         began = asyncio.get_running_loop().time()
         request_id = self._new_id()
-        given = None if request is None else request.header(b"x-amzn-trace-id")
-        ours = {"x-amzn-RequestId": request_id, "X-Amzn-Trace-Id": given or new_trace_id()}
+        trace = request.header(b"x-amzn-trace-id") or new_trace_id()
+        ours = {"x-amzn-RequestId": request_id, "X-Amzn-Trace-Id": trace}
         target = self._table.get(visit.url_id)
-        answer: Served = await self._answered(target, request, ours)
+        answer = await self._answered(target, request, unread, request_id, trace)
         self._watching.answered(answer.head.status, asyncio.get_running_loop().time() - began)
-        if target is not None and request is not None:
+        if target is not None:
             answer = _with_cors(answer, target, request)
         return _complete(answer, ours)
 
     # --- the story --------------------------------------------------------------------------------
 
     async def _answered(
-        self, target: UrlTarget | None, request: UrlRequest | None, ours: Mapping[str, str]
+        self,
+        target: UrlTarget | None,
+        request: UrlRequest,
+        unread: Refused | None,
+        request_id: str,
+        trace: str,
     ) -> Served:
-        request_id, trace = ours.values()
         try:
             if target is None:
                 raise unknown()
-            if request is None:
-                raise too_large()
+            if unread is not None:
+                raise unread
             return await self._served(target, request, request_id, trace)
         except Refused as refusal:
             return refusal.answer

@@ -28,6 +28,7 @@ CONNECTION: Final = frozenset(
      b"upgrade", b"expect")
 )  # fmt: skip
 """Headers of one connection, not of the request (RFC 9110, 7.6.1)."""
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TEXTUAL: Final = frozenset(
     ("application/json", "application/javascript", "application/xml", "application/ecmascript")
 )
@@ -61,8 +62,7 @@ class Meeting:
 
 def event_of(request: UrlRequest, meeting: Meeting) -> bytes:
     """The event, JSON."""
-    event = document_of(request, meeting)
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(document_of(request, meeting)).encode()
 
 
 def document_of(request: UrlRequest, meeting: Meeting) -> Json:

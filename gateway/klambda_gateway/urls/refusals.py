@@ -39,6 +39,15 @@ def failed() -> Refused:
     return Refused(HTTPStatus.BAD_GATEWAY, b"Internal Server Error", content="text/plain")
 
 
+def unavailable() -> Refused:
+    """No instance, or no room for the request's body (O)."""
+    return Refused(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        b'{"Message":"Service Unavailable"}',
+        error="ServiceUnavailableException",
+    )
+
+
 def too_large() -> Refused:
     """The request, or the event made of it, is over 6 MB (O: the text)."""
     return Refused(
@@ -54,7 +63,6 @@ def translated(error: LambdaError) -> Refused:
         case HTTPStatus.TOO_MANY_REQUESTS | HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             return Refused(error.status, error.body(), error=error.error.name)
         case HTTPStatus.SERVICE_UNAVAILABLE:
-            text = b'{"Message":"Service Unavailable"}'  # O; why is not the public's business
-            return Refused(error.status, text, error=error.error.name)
+            return unavailable()  # why is not the public's business
         case _:
             return failed()

@@ -3,39 +3,35 @@
     uvicorn ─► Lingering ─► UrlFront ─┬─► urls.door     (Host or path is a function URL's)
                                       └─► the Lambda API (everything else, unchanged)
 
-Place: ``app`` puts it around the API. Invariants: a body is read up to 6 MB and no further kept;
-when the client hangs up, its invocation's wait ends; a stream that breaks cuts the connection, so
-that no client takes half an answer for a whole one. Not here: any rule of function URLs.
+Place: ``app`` puts it around the API. Invariants: when the client hangs up, its invocation's wait
+ends; a stream that breaks cuts the connection, so that no client takes half an answer for a whole
+one. Not here: any rule of function URLs (``urls``), how much of a body is kept (``room``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-from klambda_core import limits
 from klambda_gateway.urls.door import UrlAnswer, UrlDoor, Visit
+from klambda_gateway.urls.refusals import Refused
 from klambda_gateway.urls.request import UrlRequest
 from klambda_gateway.urls.stream import Body, CutShort
 from klambda_gateway.wire.lingering import Asgi, Message, Receive, Send
-
-DISCARDED_MAX: Final = 4 * limits.PAYLOAD_SYNC_MAX
-"""A longer body is cut off: an answer in the middle of an upload reaches few clients."""
+from klambda_gateway.wire.room import HungUp, Room
 
 T = TypeVar("T")
-
-
-class HungUp(Exception):
-    """The client is gone."""
 
 
 class UrlFront:
     """ASGI middleware: answers requests to function URLs, passes all others on."""
 
-    def __init__(self, app: Asgi, door: UrlDoor) -> None:
+    def __init__(self, app: Asgi, door: UrlDoor, room: Room | None = None) -> None:
         self._app = app
         self._door = door
+        self._room = room or Room()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer or pass on."""
@@ -43,13 +39,12 @@ class UrlFront:
         if visit is None:
             await self._app(scope, receive, send)
             return
-        try:
-            body = await _body(receive)
-            request = None if body is None else _request(scope, visit, body)
-            answer = await _unless_gone(self._door.answer(visit, request), receive)
+        with contextlib.suppress(HungUp):
+            async with self._room.body(receive) as body:
+                unread = body if isinstance(body, Refused) else None
+                request = _request(scope, visit, b"" if isinstance(body, Refused) else body)
+                answer = await _unless_gone(self._door.answer(visit, request, unread), receive)
             await _send(answer, receive, send)
-        except HungUp:
-            return
 
     def _visit(self, scope: Message) -> Visit | None:
         host = next((value for name, value in scope["headers"] if name == b"host"), None)
@@ -73,24 +68,6 @@ def _request(scope: Message, visit: Visit, body: bytes) -> UrlRequest:
         protocol=f"HTTP/{scope['http_version']}",
         signed_path=_path(scope),
     )
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body; None when it is too large for an event. Raises HungUp."""
-    pieces: list[bytes] = []
-    size, more = 0, True
-    while more and size <= DISCARDED_MAX:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise HungUp
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > limits.PAYLOAD_SYNC_MAX:
-            pieces.clear()
-        else:
-            pieces.append(piece)
-        more = message.get("more_body", False)
-    return None if size > limits.PAYLOAD_SYNC_MAX else b"".join(pieces)
 
 
 async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:

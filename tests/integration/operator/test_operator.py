@@ -5,6 +5,7 @@ is cleaned up here the operator cleaned up itself.
 """
 
 import random
+import re
 import time
 from pathlib import Path
 
@@ -53,6 +54,19 @@ class TestFunction:
         }
         assert "finalizers" not in body["metadata"]
         assert "annotations" not in body["metadata"]
+
+    def test_the_address_of_a_url_comes_and_goes_with_it(self, hands: Hands) -> None:
+        def address() -> str | None:
+            body = hands.get(FUNCTION, "area")
+            found: str | None = (body or {}).get("status", {}).get("url")
+            return found
+
+        hands.function(url={"authType": "NONE"})
+        hands.ready()
+        shown = str(wait(address, "the address"))
+        assert re.fullmatch(r"http://[a-z2-7]{32}\.lambda-url\.us-east-1\.localhost/", shown)
+        hands.patch(FUNCTION, "area", {"spec": {"url": None}})
+        wait(lambda: address() is None, "no address")
 
     def test_an_update_switches_then_the_old_goes(self, hands: Hands) -> None:
         hands.function()

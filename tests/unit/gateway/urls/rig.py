@@ -28,6 +28,7 @@ from klambda_gateway.routing.facts import alias_facts, function_facts
 from klambda_gateway.routing.table import RoutingTable
 from klambda_gateway.urls.door import UrlDoor
 from klambda_gateway.urls.table import UrlTable
+from klambda_gateway.wire.room import Room
 from klambda_gateway.wire.urls import UrlFront
 
 KEY = "k" * 64
@@ -150,7 +151,8 @@ class World:
             new_id=lambda: str(uuid.UUID(int=7)),
             watching=self,
         )
-        self.front = UrlFront(self._api, self.door)
+        self.room = Room()
+        self.front = UrlFront(self._api, self.door, self.room)
 
     def find(self, access_key_id: str) -> AccessKey | None:
         return KEYS.get(access_key_id)
@@ -186,6 +188,9 @@ class World:
         self.passed_on.append(scope["path"])
         await send({"type": "http.response.start", "status": 299, "headers": []})
         await send({"type": "http.response.body", "body": b""})
+
+    async def unheard(self, _: Any) -> None:
+        """Take what nobody reads."""
 
     async def get(
         self,

@@ -12,7 +12,7 @@ import pytest
 
 from klambda_core import errors, limits
 from klambda_core.errors import LambdaError
-from klambda_gateway.wire.urls import DISCARDED_MAX
+from klambda_gateway.wire.room import DISCARDED_MAX, HELD_MAX
 from tests.unit.gateway.urls.rig import IAM, NONE, PLACE, World, host_of, signed
 
 FORBIDDEN = b'{"Message":"Forbidden"}'
@@ -170,6 +170,34 @@ async def test_six_megabytes_are_the_limit_for_body_and_event(world: World) -> N
     endless = (b"x" * half for _ in range(DISCARDED_MAX // half + 9))
     assert (await world.get(host_of(url), method="POST", body=endless)).status == 413
     assert len(world.invoker.requests) == 1
+
+
+async def test_all_bodies_together_have_a_limit_and_give_their_room_back(world: World) -> None:
+    url, six = world.function(url=NONE), [b"x" * (3 << 20)] * 2
+    text = [("content-type", "text/plain")]
+    world.room.free = (6 << 20) - 1
+    crowded = await world.get(host_of(url), method="POST", headers=text, body=six)
+    assert (crowded.status, crowded.body) == (503, b'{"Message":"Service Unavailable"}')
+    assert world.room.free == (6 << 20) - 1
+    assert (await world.get(host_of(url), method="POST", body=six[:1])).status == 200
+    assert (await world.get(host_of(url), method="POST", body=[*six, b"x"])).status == 413
+    world.invoker.error = RuntimeError("bug")
+    assert (await world.get(host_of(url), method="POST", body=six[:1])).status == 502
+    assert world.room.free == (6 << 20) - 1
+    assert HELD_MAX == 64 << 20
+
+
+async def test_a_client_who_hangs_up_before_the_body_is_whole(world: World) -> None:
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    host = host_of(world.function(url=NONE)).encode()
+    scope = {"type": "http", "raw_path": b"/", "headers": [(b"host", host)]}
+    await world.front(scope, receive, world.unheard)
+    assert world.invoker.requests == []
+    nameless = {"type": "http", "raw_path": b"/", "headers": [], "path": "/x"}
+    await world.front(nameless, receive, world.unheard)
+    assert world.passed_on == ["/x"]
 
 
 async def test_a_client_who_hangs_up_is_not_waited_for(world: World) -> None:

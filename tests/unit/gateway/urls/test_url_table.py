@@ -72,6 +72,12 @@ def test_functions_and_aliases_come_and_go() -> None:
     assert len(world.urls) == 0
 
 
+def test_nothing_that_was_nothing_changes_nothing() -> None:
+    world = World()
+    world.urls.changed(None, None)
+    assert len(world.urls) == 0
+
+
 def test_an_aws_name_that_moves_takes_its_url_along() -> None:
     world = World()
     world.function("obj", url=NONE, functionName="First")

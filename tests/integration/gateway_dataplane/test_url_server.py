@@ -1,0 +1,140 @@
+"""Function URLs over the real HTTP server, byte by byte: framing, cuts, pipelining, bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+
+from klambda_core import limits
+from klambda_gateway.instances.streamed import Ending
+from klambda_gateway.wire.lane import Lane, Starts
+from klambda_gateway.wire.server import HttpServer
+from tests.integration.gateway_dataplane.lanes import exchange
+from tests.integration.gateway_dataplane.rig import until
+from tests.unit.gateway.urls.rig import NONE, Stream, World, host_of
+from tests.unit.gateway_api import fakes
+
+FAILED = Ending(function_error="Unhandled", details="{}")
+INVOKE = "/2015-03-31/functions/area/invocations"
+
+
+@asynccontextmanager
+async def serving(**url: str) -> AsyncIterator[tuple[World, int, str]]:
+    """A world whose URL is served on a port, under this Host."""
+    world = World()
+    host = host_of(world.function(url=NONE | url))
+    lane = Lane(fakes.World().services, cast("Starts", None), is_url=world.door.is_url)
+    server = HttpServer(world.front, port=0, grace_seconds=1, lane=lane)
+    stop = asyncio.Event()
+    task = asyncio.create_task(server.run_until(stop, 0))
+    await until(lambda: server.started)
+    try:
+        yield world, server.port, host
+    finally:
+        stop.set()
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()
+        await task
+
+
+def request(host: str, line: str = "GET / HTTP/1.1", *headers: str, body: bytes = b"") -> bytes:
+    lines = [line, f"Host: {host}", *headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def split(answer: bytes) -> tuple[bytes, bytes]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head.lower(), body
+
+
+CLOSE = "Connection: close"
+
+
+async def test_an_answer_is_framed_by_its_length_and_the_connection_stays() -> None:
+    async with serving() as (world, port, host):
+        raw = request(host, "GET /a HTTP/1.1") + request(host, "GET /b HTTP/1.1", CLOSE)
+        answers = (await exchange(port, raw)).split(b"HTTP/1.1 ")[1:]
+        assert [each[:3] for each in answers] == [b"200", b"200"]
+        assert all(split(each)[1] == b"ok" for each in answers)
+        paths = [json.loads(each.payload)["rawPath"] for each in world.invoker.requests]
+        assert paths == ["/a", "/b"]
+
+
+async def test_the_path_arrives_as_it_was_sent() -> None:
+    async with serving() as (world, port, host):
+        target = "/a%20b//..%2F?x=%20&y=+"
+        await exchange(port, request(host, f"GET {target} HTTP/1.1", CLOSE))
+        event = world.invoker.event
+        assert (event["rawPath"], event["rawQueryString"]) == ("/a b//../", "x=%20&y=+")
+
+
+async def test_a_path_of_the_apis_is_the_functions_too() -> None:
+    async with serving() as (world, port, host):
+        signed = ("Authorization: AWS4-HMAC-SHA256 x", CLOSE)
+        await exchange(port, request(host, f"POST {INVOKE} HTTP/1.1", *signed, body=b"{}"))
+        assert world.invoker.event["rawPath"] == INVOKE
+        await exchange(port, request("127.0.0.1", f"GET {INVOKE} HTTP/1.1", CLOSE))
+        assert world.passed_on == [INVOKE]
+
+
+@pytest.mark.parametrize(
+    ("line", "returns", "status", "length", "body"),
+    [
+        ("HEAD / HTTP/1.1", {"statusCode": 200, "body": "ok"}, b"200", b"content-length: 2", b""),
+        ("GET / HTTP/1.1", {"statusCode": 204, "body": "x"}, b"204", None, b""),
+        ("GET / HTTP/1.1", {"statusCode": 304}, b"304", None, b""),
+        ("GET / HTTP/1.0", {"statusCode": 200, "body": "ok"}, b"200", b"content-length: 2", b"ok"),
+        ("DELETE / HTTP/1.1", {"statusCode": 200}, b"200", b"content-length: 0", b""),
+    ],
+)
+async def test_answers_with_and_without_bodies(
+    line: str, returns: dict[str, object], status: bytes, length: bytes | None, body: bytes
+) -> None:
+    async with serving() as (world, port, host):
+        world.invoker.returns = returns
+        head, found = split(await exchange(port, request(host, line, CLOSE)))
+        assert head.startswith(b"http/1.1 " + status)
+        assert found == body
+        assert b"transfer-encoding" not in head
+        assert (length in head) if length else (b"content-length" not in head)
+
+
+async def test_a_stream_is_chunked_and_ends_only_when_it_is_whole() -> None:
+    async with serving(invokeMode="RESPONSE_STREAM") as (world, port, host):
+        world.invoker.streamed = Stream(b"one", b"two")
+        head, body = split(await exchange(port, request(host)))
+        assert b"transfer-encoding: chunked" in head
+        assert body == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n<nothing more>"
+        world.invoker.streamed = Stream(b"one", ending=FAILED)
+        _, cut = split(await exchange(port, request(host)))
+        assert cut == b"3\r\none\r\n", "closed, without a last chunk"
+
+
+async def test_a_client_who_goes_lets_go_of_the_stream() -> None:
+    async with serving(invokeMode="RESPONSE_STREAM") as (world, port, host):
+        world.invoker.streamed = stream = Stream(b"one", None)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request(host))
+        await reader.readuntil(b"one\r\n")
+        writer.transport.abort()
+        await until(lambda: stream.closed)
+
+
+async def test_a_body_that_is_too_large_is_answered() -> None:
+    async with serving() as (world, port, host):
+        large = b"x" * (limits.PAYLOAD_SYNC_MAX + 1)
+        head, body = split(await exchange(port, request(host, "POST / HTTP/1.1", body=large)))
+        assert head.startswith(b"http/1.1 413")
+        assert body.startswith(b'{"Message":"Request Entity Too Large"}')
+        assert world.invoker.requests == []
+        continuing = request(host, "POST / HTTP/1.1", "Expect: 100-continue", CLOSE, body=b"{}")
+        answer = await exchange(port, continuing, [len(continuing) - 2])
+        assert b"200 OK" in answer
+        assert world.invoker.event["body"] == "e30="
