@@ -22,6 +22,9 @@ from klambda_obs import logs
 from klambda_obs.metrics import Metrics
 from klambda_store.app import Access, Traffic, build_app
 from klambda_store.blobs.directory import DirectoryBlobs
+from klambda_store.events.api import EventsApi
+from klambda_store.events.port import Retention
+from klambda_store.events.sqlite import SqliteEvents
 from klambda_store.settings import Settings, from_environment
 
 SHUTDOWN_S = 25.0
@@ -42,7 +45,15 @@ async def serve(settings: Settings) -> None:
     metrics.gauge_of("free_bytes", "Bytes free on the volume.", blobs.free_bytes)
     access = Access(key=settings.installation_key)
     traffic = Traffic()
-    app = build_app(blobs, access=access, metrics=metrics, traffic=traffic)
+    kept = SqliteEvents(
+        settings.data,
+        retention=Retention(
+            succeeded=settings.event_retention_s, failed=settings.failed_event_retention_s
+        ),
+    )
+    events = EventsApi(kept)
+    metrics.gauge_of("events_closed", "1 while no events are served.", lambda: bool(events.closed))
+    app = build_app(blobs, access=access, metrics=metrics, traffic=traffic, events=events)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     try:
         await runner.setup()
@@ -50,16 +61,22 @@ async def serve(settings: Settings) -> None:
         await site.start()
         _log.info("listening", port=settings.port, swept=swept)
         async with asyncio.TaskGroup() as group:
-            key = group.create_task(_learn_key(settings, access))
+            tasks = (
+                group.create_task(_learn_key(settings, access)),
+                group.create_task(events.run()),
+            )
             await stop.wait()
-            key.cancel()
+            for task in tasks:
+                task.cancel()
         _log.info("stopping")
         traffic.stopping = True
+        events.arrivals.stop()
         await site.stop()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(traffic.idle(), SHUTDOWN_S)
     finally:
         await runner.cleanup()
+        await kept.close()
         blobs.close()
 
 

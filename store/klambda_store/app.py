@@ -1,13 +1,12 @@
-"""The store's HTTP interface (docs/runtime-contract.md, section 5).
+"""The store's HTTP interface (docs/runtime-contract.md, section 5): the door, and the blobs.
 
-Every blob request is judged by its ticket first, then by its form, then it streams: at no point is
-a blob in memory. Until the installation key is known, blob requests get 503 and `/readyz` fails.
+Every request is judged by its ticket first, then by its form, then it streams: at no point is
+a blob in memory. Until the installation key is known, requests get 503 and `/readyz` fails.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from klambda_core.tickets import Verdict, verify
 from klambda_obs import logs
 from klambda_obs.health import add_routes
 from klambda_obs.metrics import Metrics
+from klambda_store.answers import Refusal, error_answer, json_answer
 from klambda_store.blobs.port import (
     BlobError,
     Blobs,
@@ -29,7 +29,9 @@ from klambda_store.blobs.port import (
     is_digest,
     is_namespace,
 )
+from klambda_store.events.api import BODY_MAX, EventsApi
 
+INTERFACE = "/v1/"
 PREFIX = "/v1/blobs/"
 UPLOAD_PIECE = 256 * 1024
 
@@ -80,25 +82,22 @@ class Traffic:
         return "the process is ending" if self.stopping else None
 
 
-class Refusal(Exception):
-    """An error answer."""
-
-    def __init__(self, status: HTTPStatus, error: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.error = error
-        self.message = message
-
-
 def build_app(
-    blobs: Blobs, *, access: Access, metrics: Metrics, traffic: Traffic
+    blobs: Blobs,
+    *,
+    access: Access,
+    metrics: Metrics,
+    traffic: Traffic,
+    events: EventsApi | None = None,
 ) -> web.Application:
     """The application; `access.key` may be filled in later."""
     store = _Store(blobs, metrics)
-    app = web.Application(middlewares=[_guard(access, metrics, traffic)])
+    app = web.Application(middlewares=[_guard(access, metrics, traffic)], client_max_size=BODY_MAX)
     add_routes(
         app, metrics=metrics, live={}, ready={"key": access.missing, "ending": traffic.ending}
     )
+    if events is not None:
+        events.add_to(app)
     app.router.add_put(PREFIX + "{namespace}/{sha256}", store.put)
     app.router.add_post(PREFIX + "{namespace}", store.post)
     app.router.add_get(PREFIX + "{namespace}/{sha256}", store.get)  # and HEAD
@@ -110,12 +109,12 @@ def build_app(
 def _guard(
     access: Access, metrics: Metrics, traffic: Traffic
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    requests = metrics.counter("requests", "Blob requests.", ("method", "status"))
-    seconds = metrics.histogram("request_seconds", "Blob request time.", ("method",))
+    requests = metrics.counter("requests", "Requests.", ("method", "status"))
+    seconds = metrics.histogram("request_seconds", "Request time.", ("method",))
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith(PREFIX):
+        if not request.path.startswith(INTERFACE):
             return await handler(request)
         began = time.monotonic()
         status = 0
@@ -127,7 +126,7 @@ def _guard(
             status = response.status
         except Refusal as refusal:
             status = refusal.status
-            return _error(refusal)
+            return error_answer(refusal)
         else:
             return response
         finally:
@@ -169,7 +168,7 @@ class _Store:
 
     async def post(self, request: web.Request) -> web.StreamResponse:
         stored = await self._receive(request, None)
-        return _json(HTTPStatus.CREATED, {"sha256": stored.sha256, "size": stored.size})
+        return json_answer(HTTPStatus.CREATED, {"sha256": stored.sha256, "size": stored.size})
 
     async def _receive(self, request: web.Request, expected: str | None) -> Stored:
         try:
@@ -220,7 +219,7 @@ class _Store:
         blobs = [
             {"sha256": blob.sha256, "size": blob.size, "modified": blob.modified} for blob in found
         ]
-        return _json(HTTPStatus.OK, {"blobs": blobs})
+        return json_answer(HTTPStatus.OK, {"blobs": blobs})
 
 
 async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
@@ -261,11 +260,3 @@ def _refusal(error: BlobError) -> Refusal:
         case DigestMismatch() | _:
             status = HTTPStatus.BAD_REQUEST
     return Refusal(status, type(error).__name__, str(error))
-
-
-def _error(refusal: Refusal) -> web.Response:
-    return _json(refusal.status, {"error": refusal.error, "message": refusal.message})
-
-
-def _json(status: HTTPStatus, body: object) -> web.Response:
-    return web.Response(status=status, text=json.dumps(body), content_type="application/json")

@@ -1,0 +1,1 @@
+"""Asynchronous events: kept durably until they are settled."""
