@@ -41,7 +41,7 @@ REMARKS: Mapping[str, str] = {
     "UpdateEventSourceMapping": _POLLED,
     "PutProvisionedConcurrencyConfig": _UNWARMED,
     "PutRuntimeManagementConfig": "kept; images are those of the installation",
-    "PutFunctionRecursionConfig": "kept; loops are not detected",
+    "PutFunctionRecursionConfig": "loops are stopped among asynchronous invocations only",
     "CreateCodeSigningConfig": "signatures cannot be verified: Enforce refuses every upload",
 }
 

@@ -45,6 +45,8 @@ CREATE_REQUEST_MAX: Final = 70_167_211
 # Payloads (D)
 PAYLOAD_SYNC_MAX: Final = 6 * MIB
 PAYLOAD_ASYNC_MAX: Final = 1 * MIB
+PAYLOAD_INVOKE_ASYNC_MAX: Final = 256 * KIB
+"""InvokeAsync, the older operation."""
 
 # Concurrency (D)
 CONCURRENT_EXECUTIONS: Final = 1000

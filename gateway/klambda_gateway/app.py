@@ -2,7 +2,7 @@
 
     mirrors ─► routing table, instance registry          API (FastAPI) ─► invoke service
     instance server (9001) ─► registry ◄─ demand ─► scale of Deployments
-    lease ─► scaler (letting go), code resolution
+    lease ─► scaler (letting go), code resolution        events (store) ─► workers ─► invoke service
 
 Place: ``process`` starts and stops what is made here. Invariants: constructing does no I/O but
 binding the HTTP port; parts know each other only through what is passed to them here.
@@ -33,6 +33,7 @@ from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.fetching import Fetcher
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.code.shelf import Shelf
+from klambda_gateway.events.parts import EventParts
 from klambda_gateway.ids import request_ids
 from klambda_gateway.instances.assignment import Assignments
 from klambda_gateway.instances.credentials import SessionCredentials
@@ -170,12 +171,13 @@ class Gateway:
         )
 
     def _compose_invoking(self) -> None:
+        self.finder = Finder(
+            self.table,
+            read=self.mirrors.read,
+            observe=lambda kind, obj: self.mirrors.observe({"kind": kind.kind, **obj}),
+        )
         self.service = InvokeService(
-            finder=Finder(
-                self.table,
-                read=self.mirrors.read,
-                observe=lambda kind, obj: self.mirrors.observe({"kind": kind.kind, **obj}),
-            ),
+            finder=self.finder,
             registry=self.registry,
             sender=self.server,
             admission=self.admission,
@@ -189,6 +191,16 @@ class Gateway:
             sessions=Sessions(self.mint, roles=self.keys, pods=self.mirrors),
         )
         self.authorizer = Rbac(self._api, name_of=self._object_of)
+        self.events = EventParts(
+            self.settings,
+            self._key,
+            metrics=self.metrics,
+            table=self.table,
+            finder=self.finder,
+            invoker=self.service,
+            admission=self.admission,
+            registry=self.registry,
+        )
         services, door = self._services(), self._url_door()
         lane = Lane(services, self.service, is_url=door.is_url) if self.settings.fast_lane else None
         self.http = HttpServer(
@@ -230,6 +242,7 @@ class Gateway:
             ),
             roles=self.keys,
             bearer=self._bearer(),
+            events=self.events.intake,
             links=CodeLinks(self._key, time.time),
             shelf=self.shelf,
             fetcher=self.fetcher,

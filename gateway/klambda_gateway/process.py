@@ -12,6 +12,7 @@ Not here: composition (``app``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final
@@ -119,18 +120,26 @@ class Process:
         self._started_at = asyncio.get_running_loop().time()
         self._background(self._sweep())
         self._background(gateway.scaler.run())
+        self._background(gateway.events.workers.run())
         leading = self._background(self._lead())
         _log.info("serving", http=settings.http_port, instances=settings.instance_port)
         serving = gateway.http.run_until(self.stop, settings.linger_seconds)
         release = asyncio.ensure_future(self._release(leading))
         try:
             await self._until(serving)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(settings.grace_seconds):
+                    await self._until(gateway.events.workers.drained())
         finally:
             release.cancel()
 
     async def _release(self, leading: asyncio.Task[None]) -> None:
-        """Give the lease back as soon as we are asked to stop: another one leads on at once."""
+        """Give the lease back as soon as we are asked to stop: another one leads on at once.
+
+        Events are left to others from now on, too.
+        """
         await self.stop.wait()
+        self._gateway.events.workers.stop()
         self._tasks.discard(leading)
         leading.cancel()
 
@@ -142,6 +151,7 @@ class Process:
         await self._gateway.server.stop()
         await self._gateway.blobs.close()
         await self._gateway.fetcher.close()
+        await self._gateway.events.close()
         _log.info("ended")
 
     # --- background -------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from typing import Any, Final
 from klambda_core.urls import UrlPlace, read_place
 from klambda_gateway.code.fetching import Allowed
 from klambda_gateway.code.signing import Credentials
+from klambda_gateway.events.deliver.signing import Keys
+from klambda_gateway.events.settings import EventSettings, event_settings
 
 REGION_DEFAULT: Final = "us-east-1"
 
@@ -65,6 +67,7 @@ class Settings:
     """At shutdown: how long new requests are still taken, until nobody routes here any more."""
     grace_seconds: float = 900.0
     """At shutdown: how long running requests may take after that."""
+    events: EventSettings = field(default_factory=EventSettings)
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -118,6 +121,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         log_level=read.text("KLAMBDA_LOG_LEVEL", basis.log_level),
         linger_seconds=read.seconds("KLAMBDA_LINGER_SECONDS", basis.linger_seconds),
         grace_seconds=read.seconds("KLAMBDA_GRACE_SECONDS", basis.grace_seconds),
+        events=read.events(),
     )
 
 
@@ -182,6 +186,17 @@ class _Reader:
         if not 0 <= seconds < float("inf"):
             raise SettingsError(f"{name}={text!r} must not be negative")
         return seconds
+
+    def events(self) -> EventSettings:
+        keys = Keys(
+            access_key=self.text("KLAMBDA_DESTINATIONS_ACCESS_KEY_ID", ""),
+            secret=self.text("KLAMBDA_DESTINATIONS_SECRET_ACCESS_KEY", ""),
+            token=self.text("KLAMBDA_DESTINATIONS_SESSION_TOKEN", "") or None,
+        )
+        try:
+            return event_settings(self.document("KLAMBDA_EVENTS"), keys)
+        except (ValueError, TypeError) as error:
+            raise SettingsError(f"KLAMBDA_EVENTS: {error}") from error
 
     def document(self, name: str) -> dict[str, Any]:
         try:

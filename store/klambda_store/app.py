@@ -93,11 +93,14 @@ def build_app(
     """The application; `access.key` may be filled in later."""
     store = _Store(blobs, metrics)
     app = web.Application(middlewares=[_guard(access, metrics, traffic)], client_max_size=BODY_MAX)
-    add_routes(
-        app, metrics=metrics, live={}, ready={"key": access.missing, "ending": traffic.ending}
-    )
+    ready: dict[str, Callable[[], str | None]] = {
+        "key": access.missing,
+        "ending": traffic.ending,
+    }
     if events is not None:
+        ready["events"] = events.opening
         events.add_to(app)
+    add_routes(app, metrics=metrics, live={}, ready=ready)
     app.router.add_put(PREFIX + "{namespace}/{sha256}", store.put)
     app.router.add_post(PREFIX + "{namespace}", store.post)
     app.router.add_get(PREFIX + "{namespace}/{sha256}", store.get)  # and HEAD

@@ -28,6 +28,7 @@ from klambda_gateway.auth.sessions import Roles
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.fetching import Fetcher
 from klambda_gateway.code.shelf import Shelf
+from klambda_gateway.events.intake import Intake
 from klambda_gateway.invoke.model import Invoker
 
 CHECKS = 2
@@ -56,6 +57,7 @@ class Services:
     objects: Objects
     blobs: Blobs
     invoker: Invoker
+    events: Intake
     gate: Gate
     authorizer: Authorizer
     grants: Grants

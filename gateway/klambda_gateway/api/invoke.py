@@ -14,6 +14,7 @@ from base64 import b64decode, b64encode
 from klambda_core import errors, limits
 from klambda_core.errors import LambdaError
 from klambda_gateway.api.call import Call, Reply, Services
+from klambda_gateway.api.naming import Target
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 
 CLIENT_CONTEXT_MAX = 3583
@@ -21,7 +22,7 @@ CLIENT_CONTEXT_MAX = 3583
 
 
 async def invoke(services: Services, call: Call) -> Reply:
-    """Invoke: RequestResponse and DryRun."""
+    """Invoke: RequestResponse, Event and DryRun."""
     given, target = call.input, call.target()
     kind = given.get("InvocationType", "RequestResponse")
     payload: bytes = given.get("Payload", b"")
@@ -29,9 +30,7 @@ async def invoke(services: Services, call: Call) -> Reply:
     if len(payload) > limit:
         raise errors.payload_too_large(len(payload), kind, limit)
     if kind == "Event":
-        raise errors.invalid_parameter(
-            "InvocationType Event is not supported by this installation yet."
-        )
+        return await _accepted(services, call, target, payload)
     if kind == "DryRun":
         await services.invoker.resolve(call.namespace, target.name, target.qualifier, target.arn)
         return Reply(status=204)
@@ -54,6 +53,30 @@ def request_of(services: Services, call: Call) -> InvokeRequest:
         client_context=client_context(given.get("ClientContext")),
         trace_id=call.headers.get("x-amzn-trace-id") or new_trace(services),
     )
+
+
+async def invoke_async(services: Services, call: Call) -> Reply:
+    """InvokeAsync, the old way of Event: no qualifier, 256 KB (aws-contract b.3)."""
+    payload: bytes = call.input.get("InvokeArgs", b"")
+    if len(payload) > limits.PAYLOAD_INVOKE_ASYNC_MAX:
+        limit = limits.PAYLOAD_INVOKE_ASYNC_MAX
+        raise errors.payload_too_large(len(payload), "Event", limit)
+    return await _accepted(services, call, call.target(), payload)
+
+
+async def _accepted(services: Services, call: Call, target: Target, payload: bytes) -> Reply:
+    """202, once the event is on the disk; the function will see this request's id."""
+    trace = call.headers.get("x-amzn-trace-id") or new_trace(services)
+    await services.events.accept(
+        namespace=call.namespace,
+        name=target.name,
+        qualifier=target.qualifier,
+        arn=target.arn,
+        payload=payload,
+        event_id=call.request_id,
+        trace=trace,
+    )
+    return Reply(status=202, headers={"X-Amzn-Trace-Id": trace})
 
 
 def client_context(encoded: str | None) -> str | None:

@@ -35,6 +35,7 @@ HANDLERS: Mapping[str, Handler] = {
     **absent.ABSENT,
     "Invoke": invoke.invoke,
     "InvokeWithResponseStream": streaming.invoke_with_response_stream,
+    "InvokeAsync": invoke.invoke_async,
     "CreateFunction": functions.create_function,
     "GetFunction": functions.get_function,
     "GetFunctionConfiguration": functions.get_function_configuration,

@@ -29,6 +29,17 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventFacts:
+    """How the asynchronous events of a qualifier are treated; None: as Lambda does by default."""
+
+    retries: int | None = None
+    max_age: int | None = None
+    """Seconds."""
+    on_success: str | None = None
+    on_failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionFacts:
     """A Function: what is called, and its ``$LATEST``."""
 
@@ -45,6 +56,9 @@ class FunctionFacts:
     idle_seconds: int | None = None
     policy: tuple[Statement, ...] = ()
     url: UrlConfig | None = None
+    events: EventFacts | None = None
+    dead_letter: str | None = None
+    loops_allowed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +74,8 @@ class VersionFacts:
     serving: Serving | None
     failed: bool = False
     policy: tuple[Statement, ...] = ()
+    events: EventFacts | None = None
+    dead_letter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +90,7 @@ class AliasFacts:
     targets: tuple[tuple[str, float], ...]
     policy: tuple[Statement, ...] = ()
     url: UrlConfig | None = None
+    events: EventFacts | None = None
 
 
 def function_facts(obj: Mapping[str, Any]) -> FunctionFacts | None:
@@ -95,6 +112,9 @@ def function_facts(obj: Mapping[str, Any]) -> FunctionFacts | None:
         idle_seconds=(spec.get("scaling") or {}).get("idleSeconds"),
         policy=policy,
         url=read_url(spec.get("url"), policy),
+        events=_events(spec),
+        dead_letter=_dead_letter(spec),
+        loops_allowed=spec.get("recursiveLoop") == "Allow",
     )
 
 
@@ -103,16 +123,19 @@ def version_facts(obj: Mapping[str, Any]) -> VersionFacts | None:
     meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     if "deletionTimestamp" in meta:
         return None
+    snapshot = spec.get("snapshot") or {}
     return VersionFacts(
         namespace=meta["namespace"],
         name=meta["name"],
         function=spec["functionRef"],
         owner_uid=_owner(meta),
         number=str(spec["version"]),
-        timeout=(spec.get("snapshot") or {}).get("timeout") or _TIMEOUT_DEFAULT,
+        timeout=snapshot.get("timeout") or _TIMEOUT_DEFAULT,
         serving=_serving(status),
         failed="failed" in status,
         policy=read_statements(spec.get("policy")),
+        events=_events(spec),
+        dead_letter=_dead_letter(snapshot),
     )
 
 
@@ -143,6 +166,7 @@ def alias_facts(obj: Mapping[str, Any]) -> AliasFacts | None:
         targets=targets,
         policy=policy,
         url=read_url(spec.get("url"), policy),
+        events=_events(spec),
     )
 
 
@@ -151,6 +175,23 @@ def _serving(status: Mapping[str, Any]) -> Serving | None:
     if not active.get("deployment"):
         return None
     return Serving(deployment=active["deployment"], revision=active.get("revision", ""))
+
+
+def _events(spec: Mapping[str, Any]) -> EventFacts | None:
+    config = spec.get("eventInvokeConfig")
+    if not config:
+        return None
+    destinations = config.get("destinationConfig") or {}
+    return EventFacts(
+        retries=config.get("maximumRetryAttempts"),
+        max_age=config.get("maximumEventAgeInSeconds"),
+        on_success=(destinations.get("onSuccess") or {}).get("destination") or None,
+        on_failure=(destinations.get("onFailure") or {}).get("destination") or None,
+    )
+
+
+def _dead_letter(configuration: Mapping[str, Any]) -> str | None:
+    return (configuration.get("deadLetterConfig") or {}).get("targetArn") or None
 
 
 def _owner(meta: Mapping[str, Any]) -> str | None:

@@ -47,8 +47,13 @@ class EventsApi:
         self._store = store
         self._now = now
         self._closed: str | None = "the events are being opened"
+        self._tried = False
         self._stats: tuple[float, list[dict[str, Any]]] = (float("-inf"), [])
         self.arrivals = Arrivals(shared=store.shared)
+
+    def opening(self) -> str | None:
+        """The readiness check: blobs do not wait for events that could not be opened."""
+        return None if self._tried else "the events are being opened"
 
     @property
     def closed(self) -> str | None:
@@ -138,13 +143,16 @@ class EventsApi:
             except Corrupt as error:
                 _log.error("events-corrupt", error=str(error))
                 self._closed = f"the events cannot be read: {error}"
+                self._tried = True
                 return
             except EventStoreError as error:
                 _log.warning("events-not-open", error=str(error))
                 self._closed = str(error)
+                self._tried = True
                 await asyncio.sleep(OPEN_RETRY_S)
             else:
                 self._closed = None
+                self._tried = True
                 self.arrivals.tell()
         while True:
             try:

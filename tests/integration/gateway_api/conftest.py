@@ -48,6 +48,8 @@ from klambda_gateway.code.fetching import Allowed, Fetcher
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.code.signing import Credentials
+from klambda_gateway.events.client import StoreEvents
+from klambda_gateway.events.intake import Intake
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, InvokeStream, Resolved
 from klambda_kube import config
 from klambda_kube.api import Api
@@ -259,6 +261,7 @@ class _Gateway:
                 ),
                 blobs=blobs,
                 invoker=Echo(),
+                events=Intake(StoreEvents(self._store, KEY), Echo(), entry=lambda *_: None),
                 gate=Gate(keys, region=REGION, account_of=Accounts().of),
                 bearer=Bearer(api, account_of=Accounts().of),
                 roles=keys,

@@ -9,79 +9,18 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from klambda_core.tickets import ticket
-from tests.support.apiserver import free_ports, running_apiserver
+from tests.support.apiserver import running_apiserver
+from tests.support.store import KEY, Process
 
-KEY = "ab" * 32
-Start = Callable[..., "Process"]
-
-
-class Process:
-    """`python -m klambda_store`."""
-
-    def __init__(self, data: Path, **environ: str) -> None:
-        self.port = free_ports(1)[0]
-        environment = {
-            "PATH": os.environ["PATH"],
-            "KLAMBDA_DATA": str(data),
-            "KLAMBDA_STORE_PORT": str(self.port),
-            "KLAMBDA_INSTALLATION_KEY": KEY,
-            **environ,
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "klambda_store"], env=environment, stdout=subprocess.DEVNULL
-        )
-
-    def wait(self, path: str = "/readyz", status: int = 200) -> None:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                if self.call("GET", path)[0] == status:
-                    return
-            except OSError:
-                time.sleep(0.05)
-        raise TimeoutError(path)
-
-    def call(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            signed = ticket(KEY, method, path, now=time.time())
-            connection.request(method, f"{path}?{signed}", body)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
-
-    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(40)
-
-    def peak_memory(self) -> int:
-        """Bytes."""
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(text.partition("VmHWM:")[2].split()[0]) * 1024
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    started: list[Process] = []
-
-    def build(data: Path, **environ: str) -> Process:
-        started.append(Process(data, **environ))
-        return started[-1]
-
-    yield build
-    for each in started:
-        if each.process.poll() is None:
-            each.end(signal.SIGKILL)
+Start = Callable[..., Process]
 
 
 def blob(body: bytes) -> str:

@@ -28,6 +28,7 @@ import botocore.config
 from klambda_core.code import CodeRef
 from klambda_core.crd import Function, Version
 from klambda_core.digest import function_digest, snapshot_digest
+from klambda_core.events import Event, Record
 from klambda_core.kinds import ALIAS, FUNCTION, VERSION, Kind
 from klambda_core.urls import UrlPlace, url_id
 from klambda_gateway.api.call import Services
@@ -43,9 +44,11 @@ from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.fetching import Allowed, Fetcher
 from klambda_gateway.code.shelf import Shelf
+from klambda_gateway.events.intake import Intake
 from klambda_gateway.instances.streamed import Ending, Opening
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
-from klambda_gateway.routing.table import RoutingTable
+from klambda_gateway.routing.facts import FunctionFacts
+from klambda_gateway.routing.table import Entry, RoutingTable
 from klambda_kube.api import Api, ListResult
 from klambda_kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
 
@@ -256,6 +259,32 @@ class FakeInvoker:
         return Resolved(executed_version="$LATEST", deployment="d")
 
 
+class FakeEvents:
+    """A store of events in memory, and a routing table in which every function is known."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.records: dict[tuple[str, str], Record] = {}
+        self.problem: Exception | None = None
+
+    async def put(self, event: Event) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.events.append(event)
+
+    async def lookup(self, namespace: str, event_id: str) -> Record | None:
+        if self.problem is not None:
+            raise self.problem
+        return self.records.get((namespace, event_id))
+
+    def entry(self, namespace: str, name: str) -> Entry | None:
+        facts = FunctionFacts(
+            namespace=namespace, name=name, uid=f"uid-{name}", aws_name=name, created="",
+            timeout=3, serving=None,
+        )  # fmt: skip
+        return Entry(function=facts)
+
+
 class Nobody:
     """An index and observer that know nothing; and one key."""
 
@@ -321,6 +350,7 @@ class World:
         """What crossing to another account sees."""
         self.others: dict[str, str] = {}
         """Other accounts: their namespaces."""
+        self.events = FakeEvents()
         nobody = Nobody()
         objects = Objects(
             cast("Api", self.kube),
@@ -339,6 +369,7 @@ class World:
             objects=objects,
             blobs=cast("Blobs", self.blobs),
             invoker=self.invoker,
+            events=Intake(self.events, self.invoker, entry=self.events.entry),
             gate=Gate(OneKey(), region=REGION, account_of=lambda _: ACCOUNT),
             authorizer=self.rights,
             grants=Grants(namespace_of=self.others.get, entry=self.table.get),

@@ -353,8 +353,8 @@ def test_invoke(world: World, client: Any) -> None:
         ({"InvocationType": "Later"}, 400, "ValidationException",
          ("1 validation error detected: Value 'Later' at 'invocationType' failed to satisfy "
           "constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]")),
-        ({"InvocationType": "Event"}, 400, "InvalidParameterValueException",
-         "InvocationType Event is not supported by this installation yet."),
+        ({"InvocationType": "Event", "Payload": b" " * 1048577}, 413, "RequestTooLargeException",
+         "1048577 byte payload is too large for the Event invocation type (limit 1048576 bytes)"),
         ({"ClientContext": "W10="}, 400, "InvalidRequestContentException",
          "Client context must be a valid Base64-encoded JSON object."),
     ],

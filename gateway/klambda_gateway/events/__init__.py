@@ -1,0 +1,1 @@
+"""Asynchronous invocation: accepted durably, leased, run, told."""

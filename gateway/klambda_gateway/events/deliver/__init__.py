@@ -1,0 +1,1 @@
+"""Telling outcomes: to functions, queues, topics and HTTP sinks."""

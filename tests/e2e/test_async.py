@@ -1,0 +1,296 @@
+"""Asynchronous invocation on the cluster: accepted, run, retried, told, and never lost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import secrets
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.exceptions
+import pytest
+
+from tests.support.cluster import Cluster, wait_until
+
+RECORDER = """
+seen = []
+def handler(event, context):
+    if event == 'tell':
+        return seen
+    seen.append([context.aws_request_id, event])
+    if isinstance(event, dict) and event.get('fail'):
+        raise ValueError(event['fail'])
+    return {'heard': event}
+"""
+ONE = {"ReservedConcurrentExecutions": 1}
+"""Whoever remembers must be one instance."""
+
+
+class Functions:
+    """Functions that remember, and what they were told."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.made: list[str] = []
+
+    def recorder(self, word: str, **config: Any) -> str:
+        name = f"async-{word}-{secrets.token_hex(3)}"
+        self.made.append(name)
+        self.cluster.create(name, RECORDER)
+        self.cluster.aws.put_function_concurrency(FunctionName=name, **ONE)
+        if config:
+            self.cluster.aws.put_function_event_invoke_config(FunctionName=name, **config)
+        return name
+
+    def arn(self, name: str) -> str:
+        found: str = self.cluster.aws.get_function_configuration(FunctionName=name)["FunctionArn"]
+        return found
+
+    def send(self, name: str, event: object) -> str:
+        answer = self.cluster.aws.invoke(
+            FunctionName=name, InvocationType="Event", Payload=json.dumps(event).encode()
+        )
+        assert answer["StatusCode"] == 202
+        assert answer["Payload"].read() == b""
+        return str(answer["ResponseMetadata"]["RequestId"])
+
+    def seen(self, name: str) -> list[Any]:
+        """What it has seen; while it is busy a synchronous caller is throttled."""
+
+        def ask() -> Any:
+            with contextlib.suppress(
+                botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+            ):
+                return [self.cluster.invoke(name, "tell")]
+            return None
+
+        (found,) = wait_until(f"{name} tells", ask)
+        return list(found)
+
+    def look(self, request_id: str) -> dict[str, Any]:
+        """What the gateway says became of an invocation."""
+        url = f"{self.cluster.endpoint}/klambda/v1/async-invocations/{request_id}"
+        session = self.cluster.session
+        request: Any = botocore.awsrequest.AWSRequest("GET", url)
+        credentials = session.get_credentials().get_frozen_credentials()
+        botocore.auth.SigV4Auth(credentials, "lambda", session.region_name).add_auth(request)
+        signed = urllib.request.Request(url, headers=dict(request.headers))
+        with urllib.request.urlopen(signed, timeout=10) as answer:
+            found: dict[str, Any] = json.loads(answer.read())
+            return found
+
+
+@pytest.fixture(scope="module")
+def functions(cluster: Cluster) -> Iterator[Functions]:
+    made = Functions(cluster)
+    yield made
+    for name in made.made:
+        cluster.kubectl("delete", "functions.klambda.io", name, "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def target(functions: Functions) -> str:
+    """The function that destinations name."""
+    return functions.recorder("target")
+
+
+@pytest.fixture(scope="module")
+def source(functions: Functions, target: str) -> str:
+    arn = functions.arn(target)
+    return functions.recorder(
+        "source",
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnSuccess": {"Destination": arn}, "OnFailure": {"Destination": arn}},
+    )
+
+
+@pytest.fixture(scope="module")
+def retried(functions: Functions) -> tuple[str, str, float]:
+    """An event that fails at once, and again a minute later: looked at by the last test."""
+    name = functions.recorder("retried", MaximumRetryAttempts=1)
+    return name, functions.send(name, {"fail": "always"}), time.monotonic()
+
+
+def told(functions: Functions, target: str, request_id: str) -> dict[str, Any]:
+    """Wait for the record of an invocation at its destination."""
+
+    def find() -> Any:
+        for _, event in functions.seen(target):
+            if event["requestContext"]["requestId"] == request_id:
+                return event
+        return None
+
+    found: dict[str, Any] = wait_until(f"{target} hears of {request_id}", find)
+    return found
+
+
+def test_an_event_runs_once_with_the_id_of_its_202(
+    functions: Functions, retried: tuple[str, str, float], target: str, source: str
+) -> None:
+    request_id = functions.send(source, {"n": 1})
+    record = told(functions, target, request_id)
+    assert [each for each in functions.seen(source) if each[0] == request_id] == [
+        [request_id, {"n": 1}]
+    ]
+    assert record["version"] == "1.0"
+    assert record["requestContext"] == {
+        "requestId": request_id,
+        "functionArn": functions.arn(source) + ":$LATEST",
+        "condition": "Success",
+        "approximateInvokeCount": 1,
+    }
+    assert record["requestPayload"] == {"n": 1}
+    assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST"}
+    assert record["responsePayload"] == {"heard": {"n": 1}}
+    shown = functions.look(request_id)
+    assert (shown["State"], shown["Attempts"], shown["Condition"]) == ("Succeeded", 1, "Success")
+    assert shown["ResponsePayload"] == {"heard": {"n": 1}}
+
+
+def test_a_failure_is_told_with_its_error(functions: Functions, target: str, source: str) -> None:
+    record = told(functions, target, functions.send(source, {"fail": "no luck"}))
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["responseContext"]["functionError"] == "Unhandled"
+    assert record["responsePayload"]["errorMessage"] == "no luck"
+
+
+def test_reserved_zero_goes_straight_to_the_destination(
+    functions: Functions, target: str, source: str
+) -> None:
+    aws = functions.cluster.aws
+    aws.put_function_concurrency(FunctionName=source, ReservedConcurrentExecutions=0)
+    request_id = functions.send(source, {"n": 2})
+    record = told(functions, target, request_id)
+    assert record["requestContext"]["condition"] == "ZeroReservedConcurrency"
+    assert "responseContext" not in record
+    aws.put_function_concurrency(FunctionName=source, **ONE)
+    assert request_id not in {each[0] for each in functions.seen(source)}
+
+
+def test_invoke_async_and_refusals(functions: Functions, source: str) -> None:
+    aws = functions.cluster.aws
+    answer = aws.invoke_async(FunctionName=source, InvokeArgs=b'{"old": true}')
+    assert answer["Status"] == 202
+    request_id = answer["ResponseMetadata"]["RequestId"]
+    wait_until("it ran", lambda: functions.look(request_id)["State"] == "Succeeded")
+    with pytest.raises(aws.exceptions.ResourceNotFoundException):
+        aws.invoke(FunctionName="nobody", InvocationType="Event")
+    with pytest.raises(aws.exceptions.InvalidRequestContentException):
+        aws.invoke(FunctionName=source, InvocationType="Event", Payload=b"[" + b"1," * 20_000)
+    with pytest.raises(aws.exceptions.RequestTooLargeException):
+        aws.invoke(FunctionName=source, InvocationType="Event", Payload=b" " * 1_048_577)
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        functions.look(str(uuid.uuid4()))
+
+
+def test_a_loop_of_two_functions_is_stopped(functions: Functions) -> None:
+    first, second = functions.recorder("ping"), functions.recorder("pong")
+    for one, other in ((first, second), (second, first)):
+        functions.cluster.aws.put_function_event_invoke_config(
+            FunctionName=one,
+            DestinationConfig={"OnSuccess": {"Destination": functions.arn(other)}},
+        )
+    functions.send(first, {"n": 1})
+    wait_until("sixteen rounds", lambda: len(functions.seen(second)) >= 16)
+    time.sleep(2)
+    assert len(functions.seen(first)) == 16
+    assert len(functions.seen(second)) == 16
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_no_event_is_lost_when_parts_are_killed(cluster: Cluster, functions: Functions) -> None:
+    lose_nothing(cluster, functions, events=300, kills=["store", "gateway", "operator"])
+
+
+@pytest.mark.full
+@pytest.mark.timeout(3600)
+def test_no_event_of_many_is_lost_when_parts_are_killed(
+    cluster: Cluster, functions: Functions
+) -> None:
+    chance = random.Random(7)
+    kills = [chance.choice(["store", "gateway", "operator"]) for _ in range(40)]
+    lose_nothing(cluster, functions, events=100_000, kills=kills)
+
+
+def lose_nothing(cluster: Cluster, functions: Functions, *, events: int, kills: list[str]) -> None:
+    """Send while parts die; every 202 must have run, with the id that it named."""
+    name = functions.recorder("proof")
+    acknowledged: list[str] = []
+    left = iter(range(events))
+    lock = threading.Lock()
+
+    def send() -> None:
+        for number in left_of(left, lock):
+            while True:
+                try:
+                    acknowledged.append(functions.send(name, number))
+                    break
+                except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
+                    time.sleep(0.1)
+
+    senders = [threading.Thread(target=send) for _ in range(4)]
+    for each in senders:
+        each.start()
+    chance = random.Random(events)
+    for component in kills:
+        time.sleep(chance.uniform(0.5, 2))
+        cluster.kill(component)
+        cluster.wait_ready()
+    for each in senders:
+        each.join()
+    ids = set(acknowledged)
+    assert len(ids) == events
+
+    def all_ran() -> bool:
+        return ids <= {each[0] for each in functions.seen(name)}
+
+    wait_until("every event has run", all_ran, timeout=120 + events / 20)
+    runs = Counter(each[0] for each in functions.seen(name))
+    again = sum(count - 1 for count in runs.values())
+    unanswered = len(set(runs) - ids)
+    print(f"{events} events, {len(kills)} kills: {again} ran again, {unanswered} without a 202")
+    assert again <= 5 + events * 0.02 * len(kills)
+    sample = random.sample(acknowledged, min(events, 50))
+    wait_until(
+        "their records say so",
+        lambda: all(functions.look(each)["State"] == "Succeeded" for each in sample),
+        timeout=60,
+    )
+
+
+def left_of(numbers: Iterator[int], lock: threading.Lock) -> Iterator[int]:
+    """Share an iterator among threads."""
+    while True:
+        with lock:
+            number = next(numbers, None)
+        if number is None:
+            return
+        yield number
+
+
+@pytest.mark.timeout(200)
+def test_zz_a_retry_comes_after_a_minute_with_the_same_id(
+    functions: Functions, retried: tuple[str, str, float]
+) -> None:
+    name, request_id, began = retried
+
+    def over() -> Any:
+        shown = functions.look(request_id)
+        return shown if shown["State"] == "Failed" else None
+
+    shown = wait_until("the retry is over", over, timeout=110)
+    assert time.monotonic() - began >= 60
+    assert (shown["Attempts"], shown["Condition"]) == (2, "RetriesExhausted")
+    assert shown["LastError"] == "always"
+    assert [each[0] for each in functions.seen(name)].count(request_id) == 2
