@@ -115,7 +115,7 @@ $(UV):
 
 lock: venv $(UV) ## resolve all dependencies anew, within pyproject's and *.in's bounds
 	@$(COMPILE) pyproject.toml --all-extras --python-version 3.11 -o requirements/dev.lock
-	@$(COMPILE) pyproject.toml --extra operator --extra gateway --python-version 3.11 \
+	@$(COMPILE) pyproject.toml --extra operator --extra gateway --extra postgres --python-version 3.11 \
 	  -c requirements/dev.lock -o requirements/control-plane.lock
 	@$(COMPILE) runtimes/python3.13/requirements.in --python-version 3.13 --upgrade \
 	  -o runtimes/python3.13/requirements.lock

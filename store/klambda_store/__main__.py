@@ -23,7 +23,7 @@ from klambda_obs.metrics import Metrics
 from klambda_store.app import Access, Traffic, build_app
 from klambda_store.blobs.directory import DirectoryBlobs
 from klambda_store.events.api import EventsApi
-from klambda_store.events.port import Retention
+from klambda_store.events.port import EventStore, Retention
 from klambda_store.events.sqlite import SqliteEvents
 from klambda_store.settings import Settings, from_environment
 
@@ -45,12 +45,7 @@ async def serve(settings: Settings) -> None:
     metrics.gauge_of("free_bytes", "Bytes free on the volume.", blobs.free_bytes)
     access = Access(key=settings.installation_key)
     traffic = Traffic()
-    kept = SqliteEvents(
-        settings.data,
-        retention=Retention(
-            succeeded=settings.event_retention_s, failed=settings.failed_event_retention_s
-        ),
-    )
+    kept = _events(settings)
     events = EventsApi(kept)
     metrics.gauge_of("events_closed", "1 while no events are served.", lambda: bool(events.closed))
     app = build_app(blobs, access=access, metrics=metrics, traffic=traffic, events=events)
@@ -78,6 +73,17 @@ async def serve(settings: Settings) -> None:
         await runner.cleanup()
         await kept.close()
         blobs.close()
+
+
+def _events(settings: Settings) -> EventStore:
+    retention = Retention(
+        succeeded=settings.event_retention_s, failed=settings.failed_event_retention_s
+    )
+    if not settings.events_database_url:
+        return SqliteEvents(settings.data, retention=retention)
+    from klambda_store.events.postgres import PostgresEvents  # an optional dependency
+
+    return PostgresEvents(settings.events_database_url, retention=retention)
 
 
 async def _learn_key(settings: Settings, access: Access) -> None:

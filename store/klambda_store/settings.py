@@ -17,6 +17,8 @@ class Settings:
     installation_secret: str
     installation_key: str
     log_level: str
+    events_database_url: str
+    """PostgreSQL for the events; "": SQLite in the data directory."""
     event_retention_s: float
     """How long the record of a successful event is kept."""
     failed_event_retention_s: float
@@ -32,6 +34,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         installation_secret=environ.get("KLAMBDA_INSTALLATION_SECRET", "klambda-installation"),
         installation_key=environ.get("KLAMBDA_INSTALLATION_KEY", ""),
         log_level=environ.get("KLAMBDA_LOG_LEVEL", "INFO"),
+        events_database_url=environ.get("KLAMBDA_EVENTS_DATABASE_URL", ""),
         event_retention_s=float(environ.get("KLAMBDA_EVENT_RETENTION_SECONDS", "3600")),
         failed_event_retention_s=float(
             environ.get("KLAMBDA_FAILED_EVENT_RETENTION_SECONDS", str(14 * 86400))

@@ -122,6 +122,20 @@ NAME: Final = """SELECT namespace, function FROM events
 SWEEP: Final = """DELETE FROM events WHERE id IN (
     SELECT id FROM events WHERE settled_at IS NOT NULL AND expires_at <= $1 LIMIT $2)"""
 
+COLUMNS: Final = (
+    *("id", "namespace", "function", "function_uid", "qualifier", "arn", "trace"),
+    *("received_at", "due_at", "state", "paused", "redriven", "lease", "holder", "leases"),
+    *("attempts", "backoffs", "condition", "error", "pending", "status_code"),
+    *("executed_version", "function_error", "settled_at", "expires_at", "size", "payload"),
+    "response",
+)
+EXPORT: Final = f"SELECT {', '.join(COLUMNS)} FROM events WHERE id > $1 ORDER BY id LIMIT $2"
+IMPORT: Final = (
+    f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES "
+    f"({', '.join(f'${number}' for number in range(1, len(COLUMNS) + 1))}) "
+    "ON CONFLICT (id) DO NOTHING"
+)
+
 
 def migrations(dialect: Dialect, version: int) -> list[tuple[int, list[str]]]:
     """What is still to do for a database at this version of the schema."""

@@ -42,7 +42,7 @@ _LITE: Final = {
     name: sql.for_sqlite(getattr(sql, name))
     for name in (
         *("PUT", "FUNCTIONS", "NEXT", "DUE", "TAKE", "RENEW", "RETRY", "SETTLE", "FORGET"),
-        *("LOOKUP", "STATS", "NAME", "SWEEP", "MIGRATED"),
+        *("LOOKUP", "STATS", "NAME", "SWEEP", "MIGRATED", "EXPORT", "IMPORT"),
     )
 }
 
@@ -161,6 +161,16 @@ class SqliteEvents:
             return None if row is None else sql.record_of(row, now)
 
         return await self._read(read)
+
+    # --- moving -----------------------------------------------------------------------------------
+
+    async def export_rows(self, after: str, limit: int) -> list[tuple[Any, ...]]:
+        """Rows behind an id, all columns."""
+        return await self._read(lambda db: db.execute(_LITE["EXPORT"], (after, limit)).fetchall())
+
+    async def import_rows(self, found: Sequence[tuple[Any, ...]]) -> None:
+        """Keep rows of another store, unless they are here."""
+        await self._write(lambda db: db.executemany(_LITE["IMPORT"], found))
 
     # --- inside -----------------------------------------------------------------------------------
 

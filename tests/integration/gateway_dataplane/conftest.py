@@ -86,6 +86,8 @@ class ControlPlane:
     """What tests use."""
 
     server: ApiServer
+    sqs_port: int
+    """Where the gateways look for SQS; who needs it runs a server there."""
     gateways: list[GatewayProcess] = field(default_factory=list)
     kubelet: Kubelet | None = None
 
@@ -123,9 +125,9 @@ def control_plane(
     with running_apiserver() as server:
         server.create_namespace(HOME)
         install_roles(server)
-        ports = free_ports(2 + 3 * GATEWAYS)
+        *ports, sqs_port = free_ports(3 + 3 * GATEWAYS)
         store_port, operator_port = ports[:2]
-        plane = ControlPlane(server=server)
+        plane = ControlPlane(server=server, sqs_port=sqs_port)
         common = {
             **os.environ,
             "KUBECONFIG": str(server.kubeconfig),
@@ -143,6 +145,16 @@ def control_plane(
                 "KLAMBDA_STORE_URL": f"http://127.0.0.1:{store_port}",
                 "KLAMBDA_IDLE_SECONDS": "2",
                 "KLAMBDA_LINGER_SECONDS": "0.5",
+                "KLAMBDA_EVENTS": json.dumps(
+                    {
+                        "retryWaits": [0.5, 1],
+                        "backoffFirst": 0.1,
+                        "backoffLongest": 0.5,
+                        "sqsEndpoint": f"http://127.0.0.1:{sqs_port}",
+                    }
+                ),
+                "KLAMBDA_DESTINATIONS_ACCESS_KEY_ID": "AKIADESTINATIONS",
+                "KLAMBDA_DESTINATIONS_SECRET_ACCESS_KEY": "secret",
             }
             log = place / f"gateway-{number}.log"
             process = start("klambda_gateway", environment, log)

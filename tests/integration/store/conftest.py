@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.postgres import Postgres, running
 from tests.support.store import Process
 
 Start = Callable[..., Process]
@@ -25,3 +26,9 @@ def start() -> Iterator[Start]:
     for each in started:
         if each.process.poll() is None:
             each.end(signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    with running(tmp_path_factory.mktemp("postgres")) as server:
+        yield server

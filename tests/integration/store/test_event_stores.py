@@ -10,18 +10,24 @@ import pytest
 
 from klambda_core.events import LEASE_S, Delivery, Response
 from klambda_store.events.port import EventStore, Retention
+from klambda_store.events.postgres import PostgresEvents
 from klambda_store.events.sqlite import SqliteEvents
 from tests.support.events import event, retry, settled, wants
+from tests.support.postgres import Postgres
 
 NOW = 1_790_000_000.0
 RETENTION = Retention(succeeded=60.0, failed=600.0)
 Opener = Callable[[], EventStore]
 
 
-@pytest.fixture
-def another(tmp_path: Path) -> Opener:
+@pytest.fixture(params=["sqlite", "postgres"])
+def another(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Make an adapter on the same data, as a process that starts again would."""
-    return lambda: SqliteEvents(tmp_path, retention=RETENTION)
+    if request.param == "sqlite":
+        return lambda: SqliteEvents(tmp_path, retention=RETENTION)
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.fresh_database()
+    return lambda: PostgresEvents(url, retention=RETENTION)
 
 
 @pytest.fixture
@@ -178,7 +184,8 @@ async def test_two_who_ask_at_once_get_different_events(store: EventStore) -> No
 
 async def test_records_are_kept_and_forgotten(store: EventStore) -> None:
     good, bad, queued = event(), event(), event()
-    await store.put([good, bad, queued], NOW)
+    for number, each in enumerate((good, bad, queued)):
+        await store.put([each], NOW - 3 + number)
     first, second, _ = (await store.lease(wants(), NOW)).events
     ends = [settled(first), settled(second, state="failed", condition="RetriesExhausted")]
     await store.settle(ends, NOW)
