@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,9 +36,6 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
             os.chown(folder, pwd.getpwnam(USER).pw_uid, -1)
-            for each in folder.parents:  # pytest's folders are their owner's alone
-                if each.owner() == "root" and each.is_relative_to("/tmp") and each != Path("/tmp"):
-                    each.chmod(each.stat().st_mode | 0o011)
         self._run("initdb", "-D", str(folder / "data"), "-U", "klambda", "-A", "trust", "-N")
 
     def fresh_database(self) -> str:
@@ -99,11 +97,12 @@ def _found() -> list[Path]:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Postgres]:
-    """Run a server."""
-    server = Postgres(folder)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.end(signal.SIGQUIT)
+def running() -> Iterator[Postgres]:
+    """Run a server; not in a folder of pytest's, which every run closes to other users again."""
+    with tempfile.TemporaryDirectory(prefix="klambda-postgres-") as folder:
+        server = Postgres(Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.end(signal.SIGQUIT)

@@ -25,9 +25,9 @@ NOW = 1_790_000_000.0
 
 
 @pytest.fixture
-def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def own_server() -> Iterator[Postgres]:
     """A server that the test may end."""
-    with running(tmp_path_factory.mktemp("postgres")) as server:
+    with running() as server:
         yield server
 
 
