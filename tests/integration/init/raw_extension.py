@@ -6,10 +6,12 @@ What it sees goes to `<name>.log` in the folder EXTENSION_LOGS, one JSON line ea
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,37 @@ def call(
     return response.status, json.loads(text), dict(response.getheaders())
 
 
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Takes what the Telemetry API delivers."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        note(telemetry=body, kind=self.headers["Content-Type"])
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def subscribe(me: dict[str, str]) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    uri = f"http://sandbox.localdomain:{server.server_port}/here"
+    body = {
+        "schemaVersion": "2022-12-13",
+        "types": ["platform", "function", "extension"],
+        "buffering": {"timeoutMs": 25},
+        "destination": {"protocol": "HTTP", "URI": uri},
+    } | PLAN["telemetry"]
+    path = "/2020-08-15/logs" if PLAN.get("api") == "logs" else "/2022-07-01/telemetry"
+    connection = http.client.HTTPConnection(API)
+    connection.request("PUT", path, json.dumps(body), me)
+    response = connection.getresponse()
+    note(subscribed=[response.status, json.loads(response.read())])
+
+
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: note(signal="SIGTERM"))
     note(environment=sorted(os.environ))
@@ -47,6 +80,8 @@ def main() -> None:
     status, answer, headers = call("POST", "/register", {"events": events}, named)
     note(registered=[status, answer])
     me = {"Lambda-Extension-Identifier": headers["Lambda-Extension-Identifier"]}
+    if "telemetry" in PLAN:
+        subscribe(me)
     if "initError" in PLAN:
         error = {"Lambda-Extension-Function-Error-Type": PLAN["initError"]}
         note(initError=call("POST", "/init/error", {}, me | error)[:2])

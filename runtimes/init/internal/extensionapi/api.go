@@ -1,15 +1,19 @@
-// Package extensionapi is Lambda's Extensions API, version 2020-01-01, over HTTP (reference §g.2). It translates, as
-// package runtimeapi does; what a call means, the Backend decides.
+// Package extensionapi is Lambda's Extensions API, version 2020-01-01, with the subscriptions of the Telemetry and Logs
+// APIs, over HTTP (reference §g.2, §g.3). It translates, as package runtimeapi does; what a call means, the Backend
+// decides.
 package extensionapi
 
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
 	"klambda.io/init/internal/extensions"
 	"klambda.io/init/internal/runtimeapi"
+	"klambda.io/init/internal/telemetry"
 )
 
 const (
@@ -37,6 +41,8 @@ type Backend interface {
 	// NextEvent blocks until there is an event or the caller has gone away (nil, nil).
 	NextEvent(gone context.Context, generation int, id string) (*extensions.Event, *extensions.Problem)
 	GiveUp(generation int, id string, into extensions.State, errorType string) *extensions.Problem
+	// Subscribe takes the body of a subscription.
+	Subscribe(generation int, id string, api telemetry.API, body []byte) *telemetry.Problem
 }
 
 type api struct {
@@ -55,6 +61,24 @@ func Mount(server *runtimeapi.Server, backend Backend, newID func() string) {
 	server.Handle("POST "+version+"/exit/error", func(w http.ResponseWriter, r *http.Request) {
 		a.giveUp(w, r, extensions.ExitError)
 	})
+	server.Handle("PUT /2022-07-01/telemetry", a.subscribe(telemetry.Telemetry))
+	server.Handle("PUT /2020-08-15/logs", a.subscribe(telemetry.Logs))
+}
+
+func (a *api) subscribe(api telemetry.API) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegistration))
+		problem := &telemetry.Problem{Status: http.StatusBadRequest, Type: "ValidationError", Message: fmt.Sprint(err)}
+		if err == nil {
+			problem = a.backend.Subscribe(runtimeapi.GenerationOf(r), r.Header.Get(idHeader), api, body)
+		}
+		if problem != nil {
+			document := map[string]string{"errorType": problem.Type, "errorMessage": problem.Message}
+			runtimeapi.WriteJSON(w, problem.Status, document)
+			return
+		}
+		runtimeapi.WriteJSON(w, http.StatusOK, "OK")
+	}
 }
 
 func (a *api) register(w http.ResponseWriter, r *http.Request) {

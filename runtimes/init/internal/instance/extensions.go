@@ -129,6 +129,7 @@ func (i *Instance) Register(
 	if problem != nil {
 		return nil, problem
 	}
+	i.listen(l)
 	i.step(slot.Event{Kind: slot.Enrolled, Generation: generation, Extended: agent.Wants(extensions.Invoke)})
 	if agent.External && l.crew.Complete() {
 		close(l.manned) // each registers once: this is the last
@@ -201,6 +202,7 @@ func (i *Instance) GiveUp(generation int, id string, into extensions.State, erro
 
 // tellExtensions hands an invocation, once, to the extensions that want to know.
 func (i *Instance) tellExtensions(inv *invocation) {
+	i.started(success, "")
 	if inv.told || !i.machine.Wakeful {
 		return
 	}
@@ -215,9 +217,13 @@ func (i *Instance) tellExtensions(inv *invocation) {
 // introduceExtensions writes the platform's line about each.
 func (i *Instance) introduceExtensions() {
 	for _, agent := range i.launch.crew.Agents() {
-		i.stream.Line(i.work.format.Extension(time.Now(), logs.Extension{
-			Name: agent.Name, State: string(agent.State), Events: agent.Events, ErrorType: agent.ErrorType,
-		}))
+		i.stream.Line(i.work.format.Extension(time.Now(), about(agent)))
+	}
+}
+
+func about(agent *extensions.Agent) logs.Extension {
+	return logs.Extension{
+		Name: agent.Name, State: string(agent.State), Events: agent.Events, ErrorType: agent.ErrorType,
 	}
 }
 
@@ -243,6 +249,7 @@ func (i *Instance) farewell(l *launch) {
 			i.keeper.Signal(l.pid, syscall.SIGKILL)
 		}
 	}
+	i.hub.Load().Flush(time.Now().Add(flushLimit))
 	i.dismiss(l, external, reason, began.Add(whole))
 }
 

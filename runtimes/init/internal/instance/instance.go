@@ -19,6 +19,7 @@ import (
 	"klambda.io/init/internal/runtimeapi"
 	"klambda.io/init/internal/settings"
 	"klambda.io/init/internal/slot"
+	"klambda.io/init/internal/telemetry"
 )
 
 // API is the part of the Runtime API's server that the instance uses.
@@ -57,13 +58,15 @@ type Instance struct {
 	closing     bool
 
 	wantFrozen atomic.Bool
-	peak       atomic.Int64 // bytes; over the environment's life
-	generation atomic.Int64 // for connections being accepted
+	peak       atomic.Int64                  // bytes; over the environment's life
+	generation atomic.Int64                  // for connections being accepted
+	hub        atomic.Pointer[telemetry.Hub] // nil without extensions
+	objects    atomic.Bool                   // the function logs JSON
 }
 
 // New makes an instance without an assignment. Attach an API before any gateway connects.
 func New(s settings.Settings, keeper *process.Keeper, stream *logs.Stream, booted time.Time) *Instance {
-	return &Instance{
+	i := &Instance{
 		phases:   phases{booted: booted},
 		settings: s, keeper: keeper, stream: stream, left: make(chan struct{}),
 		client: &http.Client{Transport: &http.Transport{
@@ -72,6 +75,8 @@ func New(s settings.Settings, keeper *process.Keeper, stream *logs.Stream, boote
 		}},
 		connections: map[uint64]*peer.Conn{}, invocations: map[slot.Attempt]*invocation{}, assigners: map[uint64]bool{},
 	}
+	stream.Watch(i.overhear)
+	return i
 }
 
 // Attach connects the instance with its Runtime API and with the set of gateways.

@@ -79,6 +79,12 @@ func (i *Instance) begin(attempt slot.Attempt) {
 	i.memory.Accepted(inv.key)
 	i.thaw()
 	i.stream.Open(i.work.format.Start(inv.started, inv.header.RequestID, i.work.assignment.Version))
+	if i.hub.Load() != nil {
+		i.emit("start", logs.Record{
+			"requestId": inv.header.RequestID, "version": i.work.assignment.Version,
+			"tracing": logs.Record{"type": "X-Amzn-Trace-Id", "value": inv.header.TraceID},
+		})
+	}
 	inv.conn.SendLazily(frame.Accepted, frame.AcceptedHeader{Attempt: attempt.ID, Cold: inv.cold})
 	inv.deadline = time.AfterFunc(i.work.timeout(), func() {
 		i.handle(slot.Event{Kind: slot.Deadline, Attempt: attempt})
@@ -123,7 +129,11 @@ func (i *Instance) runtimeDone(inv *invocation) {
 		return
 	}
 	inv.done = true
-	i.stream.Line(i.work.format.RuntimeDone(time.Now(), i.report(inv)))
+	report := i.report(inv)
+	i.stream.Line(i.work.format.RuntimeDone(time.Now(), report))
+	if i.hub.Load() != nil {
+		i.emit("runtimeDone", report.DoneRecord())
+	}
 }
 
 // finish reports an attempt and frees the slot.
@@ -136,6 +146,10 @@ func (i *Instance) finish(attempt slot.Attempt) {
 	i.runtimeDone(inv)
 	i.stream.Line(i.work.format.End(inv.header.RequestID))
 	i.stream.Line(i.work.format.Report(now, report))
+	if i.hub.Load() != nil {
+		i.emit("end", logs.Record{"requestId": inv.header.RequestID})
+		i.emit("report", report.Record())
+	}
 	tail := i.stream.Tail()
 	if !inv.header.LogTail {
 		tail = nil

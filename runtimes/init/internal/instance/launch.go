@@ -46,6 +46,8 @@ type launch struct {
 	exitType   string
 	exitReason string
 	crew       *extensions.Crew
+	heard      bool   // its telemetry has begun
+	told       bool   // subscribers know how the start went
 	parted     bool   // its end is known to the extensions
 	shutdown   string // why it ends, in the words of a SHUTDOWN event
 }
@@ -70,6 +72,9 @@ func (i *Instance) start(generation int, first bool) {
 		crew: extensions.NewCrew(i.work.extensions, NewUUID), shutdown: failure,
 	}
 	i.launch = l
+	if len(i.work.extensions) > 0 {
+		i.listen(l)
+	}
 	pause := i.backOff()
 	go func() {
 		defer close(l.done)
@@ -173,6 +178,7 @@ func (i *Instance) reset(l *launch) {
 	}
 	i.farewell(l)
 	i.keeper.KillTree()
+	i.deafen()
 	if l.pipe != nil {
 		l.pipe.Close()
 	}
@@ -190,6 +196,7 @@ func (i *Instance) initialised() {
 	i.phases.runtime = time.Since(i.launch.began)
 	i.launch.ready = true
 	i.introduceExtensions()
+	i.started(success, "")
 	header := i.phases.header()
 	for _, c := range i.connections {
 		c.Send(frame.Phases, header, nil)
@@ -215,6 +222,7 @@ func (i *Instance) noteFailure(phase string) {
 	case errorType == "":
 		status = timeout
 	}
+	i.started(status, errorType)
 	i.stream.Line(i.work.format.InitReport(time.Now(), logs.InitReport{
 		Took: took, Phase: phase, Status: status, ErrorType: errorType,
 	}))

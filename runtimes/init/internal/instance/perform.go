@@ -97,6 +97,9 @@ func (i *Instance) run(a slot.Action, inv *invocation) {
 		inv.muted = true
 		inv.answer.wake()
 	case slot.Reset:
+		if ended := i.invocations[i.machine.Current]; ended != nil {
+			i.runtimeDone(ended)
+		}
 		go i.reset(i.launch)
 	case slot.Finish:
 		i.finish(a.Attempt)

@@ -63,6 +63,8 @@ func (i *Instance) prepare(w *work) {
 func (i *Instance) equip(w *work) {
 	a := w.assignment
 	w.format = logs.FormatFor(a.LogFormat, a.SystemLevel)
+	i.stream.Keep(logs.LevelFilter(a.LogFormat, a.ApplicationLevel))
+	i.objects.Store(a.LogFormat == "JSON")
 	stream := w.header.LogStream
 	if stream == "" {
 		stream = environment.LogStream(time.Now(), a)

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -23,6 +24,13 @@ type Format interface {
 	Report(now time.Time, r Report) string
 	InitReport(now time.Time, r InitReport) string
 	Extension(now time.Time, e Extension) string
+	Subscription(now time.Time, s Subscription) string
+}
+
+// Subscription is an extension's to the Telemetry or the Logs API.
+type Subscription struct {
+	API, Name string
+	Types     []string
 }
 
 // Extension is what the platform tells of an extension after the start.
@@ -48,16 +56,17 @@ var levels = map[string]int{"DEBUG": 0, "INFO": 1, "WARN": 2}
 // JSON writes platform events as objects, those of the configured level and above.
 type JSON struct{ level int }
 
-type object map[string]any
+// Record is what a platform event tells; JSON logs and the Telemetry API have the same.
+type Record = map[string]any
 
-func (j JSON) event(now time.Time, level, kind string, record object) string {
+func (j JSON) event(now time.Time, level, kind string, record Record) string {
 	if levels[level] < j.level {
 		return ""
 	}
 	text, err := json.Marshal(struct {
 		Time   string `json:"time"`
 		Type   string `json:"type"`
-		Record object `json:"record"`
+		Record Record `json:"record"`
 	}{Stamp(now), "platform." + kind, record})
 	if err != nil {
 		return ""
@@ -67,21 +76,28 @@ func (j JSON) event(now time.Time, level, kind string, record object) string {
 
 // InitStart implements Format.
 func (j JSON) InitStart(now time.Time, e Environment) string {
-	record := object{
-		"initializationType": e.Initialization, "phase": "init", "functionName": e.Function, "functionVersion": e.Version,
-		"instanceMaxMemory": e.MemoryMB << 20,
-	}
 	level := "DEBUG"
 	if e.Runtime != "" {
-		record["runtimeVersion"], record["runtimeVersionArn"] = runtimeVersion(e.Runtime, e.Region)
 		level = "INFO"
 	}
-	return j.event(now, level, "initStart", record)
+	return j.event(now, level, "initStart", e.Record("init"))
+}
+
+// Record is what initStart tells; phase is "init" or "invoke".
+func (e Environment) Record(phase string) Record {
+	record := Record{
+		"initializationType": e.Initialization, "phase": phase, "functionName": e.Function, "functionVersion": e.Version,
+		"instanceMaxMemory": e.MemoryMB << 20,
+	}
+	if e.Runtime != "" {
+		record["runtimeVersion"], record["runtimeVersionArn"] = runtimeVersion(e.Runtime, e.Region)
+	}
+	return record
 }
 
 // Start implements Format.
 func (j JSON) Start(now time.Time, request, version string) string {
-	return j.event(now, "DEBUG", "start", object{"requestId": request, "version": version})
+	return j.event(now, "DEBUG", "start", Record{"requestId": request, "version": version})
 }
 
 // Timeout implements Format: the report tells it.
@@ -95,58 +111,98 @@ func (JSON) End(string) string { return "" }
 
 // RuntimeDone implements Format.
 func (j JSON) RuntimeDone(now time.Time, r Report) string {
-	record := object{"requestId": r.Request, "metrics": object{
+	return j.event(now, r.level("DEBUG"), "runtimeDone", r.DoneRecord())
+}
+
+// DoneRecord is what runtimeDone tells.
+func (r Report) DoneRecord() Record {
+	return r.outcome(Record{"requestId": r.Request, "metrics": Record{
 		"durationMs": rounded(r.Duration), "producedBytes": r.Produced,
-	}}
-	return j.event(now, r.outcome(record, "DEBUG"), "runtimeDone", record)
+	}})
 }
 
 // Report implements Format.
 func (j JSON) Report(now time.Time, r Report) string {
-	metrics := object{
+	return j.event(now, r.level("INFO"), "report", r.Record())
+}
+
+// Record is what report tells.
+func (r Report) Record() Record {
+	metrics := Record{
 		"durationMs": rounded(r.Duration), "billedDurationMs": r.BilledMs, "memorySizeMB": r.MemoryMB,
 		"maxMemoryUsedMB": r.UsedMB,
 	}
 	if r.Init > 0 {
 		metrics["initDurationMs"] = rounded(r.Init)
 	}
-	record := object{"requestId": r.Request, "metrics": metrics}
+	record := Record{"requestId": r.Request, "metrics": metrics}
 	if r.Phases != "" {
 		record["phases"] = r.Phases
 	}
-	return j.event(now, r.outcome(record, "INFO"), "report", record)
+	return r.outcome(record)
 }
 
 // InitReport implements Format.
 func (j JSON) InitReport(now time.Time, r InitReport) string {
-	record := object{
-		"phase": r.Phase, "status": r.Status, "metrics": object{"durationMs": rounded(r.Took)},
-	}
+	return j.event(now, "WARN", "initReport", r.Record())
+}
+
+// Record is what initReport tells.
+func (r InitReport) Record() Record {
+	record := Record{"phase": r.Phase, "status": r.Status, "metrics": Record{"durationMs": rounded(r.Took)}}
 	if r.ErrorType != "" {
 		record["errorType"] = r.ErrorType
 	}
-	return j.event(now, "WARN", "initReport", record)
+	return record
 }
 
 // Extension implements Format.
 func (j JSON) Extension(now time.Time, e Extension) string {
-	record := object{"name": e.Name, "state": e.State, "events": append([]string{}, e.Events...)}
 	level := "INFO"
 	if e.ErrorType != "" {
-		record["errorType"], level = e.ErrorType, "WARN"
+		level = "WARN"
 	}
-	return j.event(now, level, "extension", record)
+	return j.event(now, level, "extension", e.Record())
 }
 
-// outcome adds status and error type; whatever is no success is a warning.
-func (r Report) outcome(record object, level string) string {
-	record["status"] = "success"
-	if r.Status == "" {
-		return level
+// Record is what the event about an extension tells.
+func (e Extension) Record() Record {
+	record := Record{"name": e.Name, "state": e.State, "events": append([]string{}, e.Events...)}
+	if e.ErrorType != "" {
+		record["errorType"] = e.ErrorType
 	}
-	record["status"] = r.Status
-	if r.ErrorType != "" {
-		record["errorType"] = r.ErrorType
+	return record
+}
+
+// Subscription implements Format.
+func (j JSON) Subscription(now time.Time, s Subscription) string {
+	return j.event(now, "INFO", s.Kind(), s.Record())
+}
+
+// Record is what the event about a subscription tells.
+func (s Subscription) Record() Record {
+	return Record{"name": s.Name, "state": "Subscribed", "types": s.Types}
+}
+
+// Kind is the event's.
+func (s Subscription) Kind() string { return strings.ToLower(s.API) + "Subscription" }
+
+// outcome adds status and error type.
+func (r Report) outcome(record Record) Record {
+	record["status"] = "success"
+	if r.Status != "" {
+		record["status"] = r.Status
+		if r.ErrorType != "" {
+			record["errorType"] = r.ErrorType
+		}
+	}
+	return record
+}
+
+// level is that of an event: whatever is no success is a warning.
+func (r Report) level(usual string) string {
+	if r.Status == "" {
+		return usual
 	}
 	return "WARN"
 }

@@ -130,6 +130,15 @@ func (Text) Extension(_ time.Time, e Extension) string {
 	return text
 }
 
+// Subscription implements Format.
+func (Text) Subscription(_ time.Time, s Subscription) string {
+	types := make([]string, len(s.Types))
+	for n, name := range s.Types {
+		types[n] = strings.ToUpper(name[:1]) + name[1:]
+	}
+	return fmt.Sprintf("%s\tName: %s\tState: Subscribed\tTypes: [%s]", strings.ToUpper(s.API), s.Name, strings.Join(types, ", "))
+}
+
 func millis(d time.Duration, digits int) string {
 	return fmt.Sprintf("%.*f", digits, float64(d)/float64(time.Millisecond))
 }

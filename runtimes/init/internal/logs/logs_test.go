@@ -42,6 +42,56 @@ func TestLinesKeepTheirOrderAndTheirWholeness(t *testing.T) {
 	}
 }
 
+// TestLevels: reference §g.5, application lines are filtered when they are JSON with a level.
+func TestLevels(t *testing.T) {
+	for _, c := range []struct {
+		format, level, line string
+		kept                bool
+	}{
+		{"JSON", "WARN", `{"level":"INFO","message":"x"}`, false},
+		{"JSON", "WARN", `{"level":"info"}`, false},
+		{"JSON", "WARN", `{"level":"WARN"}`, true},
+		{"JSON", "WARN", `{"level":"FATAL"}`, true},
+		{"JSON", "WARN", `{"level":"loud"}`, true},
+		{"JSON", "WARN", `{"level":7}`, true},
+		{"JSON", "WARN", `{"message":"x"}`, true},
+		{"JSON", "WARN", "text", true},
+		{"JSON", "WARN", "{text", true},
+		{"JSON", "TRACE", `{"level":"TRACE"}`, true},
+		{"JSON", "", `{"level":"TRACE"}`, true},
+		{"Text", "FATAL", `{"level":"TRACE"}`, true},
+	} {
+		var out safeBuffer
+		sink := NewSink(&out)
+		stream := NewStream(sink)
+		stream.Keep(LevelFilter(c.format, c.level))
+		stream.Output([]byte("before\n" + c.line + "\nafter\n"))
+		sink.Flush()
+		want := "before\nafter\n"
+		if c.kept {
+			want = "before\n" + c.line + "\nafter\n"
+		}
+		if out.String() != want {
+			t.Errorf("%+v: %q", c, out.String())
+		}
+	}
+}
+
+func TestATapSeesWholeLinesAndWhoseTheyAre(t *testing.T) {
+	stream := NewStream(NewSink(io.Discard))
+	var seen []string
+	stream.Watch(func(lines []byte, extension bool) { seen = append(seen, fmt.Sprintf("%s %v", lines, extension)) })
+	stream.Keep(func([]byte) bool { return false })
+	stream.Output([]byte("one\ntw"))
+	other := stream.Source()
+	other.Output([]byte("the"))
+	other.Output([]byte("irs\nrest"))
+	stream.Line("END")
+	if got := strings.Join(seen, "|"); got != "one\n false|tw\n false|theirs\n true" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestTheTailIsOfOneInvocation(t *testing.T) {
 	stream := NewStream(NewSink(io.Discard))
 	stream.Output([]byte("before\nunfinished"))
@@ -204,6 +254,21 @@ func TestObjects(t *testing.T) {
 			`"metrics":{"durationMs":0,"producedBytes":0},"requestId":"r","status":"timeout"}}`,
 		warn.InitReport(now, InitReport{Took: time.Second, Phase: "init", Status: "error", ErrorType: "Runtime.ExitError"}): at +
 			`initReport","record":{"errorType":"Runtime.ExitError","metrics":{"durationMs":1000},"phase":"init","status":"error"}}`,
+	} {
+		if got != want {
+			t.Errorf("\n got %s\nwant %s", got, want)
+		}
+	}
+	extension := Extension{Name: "e", State: "Ready", Events: []string{"INVOKE", "SHUTDOWN"}}
+	subscription := Subscription{API: "Telemetry", Name: "e", Types: []string{"platform", "function"}}
+	for got, want := range map[string]string{
+		Text{}.Extension(now, extension): "EXTENSION\tName: e\tState: Ready\tEvents: [INVOKE, SHUTDOWN]",
+		Text{}.Extension(now, Extension{Name: "e", State: "Exited", ErrorType: "Extension.Crash"}): "EXTENSION\tName: e\t" +
+			"State: Exited\tEvents: []\tError Type: Extension.Crash",
+		Text{}.Subscription(now, subscription): "TELEMETRY\tName: e\tState: Subscribed\tTypes: [Platform, Function]",
+		info.Extension(now, extension):         at + `extension","record":{"events":["INVOKE","SHUTDOWN"],"name":"e","state":"Ready"}}`,
+		info.Subscription(now, subscription): at + `telemetrySubscription","record":{"name":"e","state":"Subscribed",` +
+			`"types":["platform","function"]}}`,
 	} {
 		if got != want {
 			t.Errorf("\n got %s\nwant %s", got, want)

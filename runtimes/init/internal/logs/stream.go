@@ -20,6 +20,21 @@ type Stream struct {
 	partial []byte
 	tail    []byte // the last bytes of the current invocation, at most twice TailBytes
 	keep    bool
+	tap     Tap
+	filter  func(line []byte) bool
+}
+
+// Tap is told of whole lines as they are written: the function's, or an extension's.
+type Tap func(lines []byte, extension bool)
+
+// Watch sets the tap; before anything is written.
+func (s *Stream) Watch(tap Tap) { s.tap = tap }
+
+// Keep sets which of the function's lines are logged; nil keeps all.
+func (s *Stream) Keep(filter func(line []byte) bool) {
+	s.mu.Lock()
+	s.filter = filter
+	s.mu.Unlock()
 }
 
 // NewStream logs to a sink.
@@ -33,15 +48,15 @@ func (s *Stream) Output(data []byte) {
 	if end > 0 {
 		if len(s.partial) > 0 {
 			s.partial = append(s.partial, data[:end]...)
-			s.emit(s.partial)
+			s.said(s.partial)
 			s.partial = s.partial[:0]
 		} else {
-			s.emit(data[:end])
+			s.said(data[:end])
 		}
 	}
 	s.partial = append(s.partial, data[end:]...)
 	if len(s.partial) > longestLine {
-		s.emit(s.partial)
+		s.said(s.partial)
 		s.partial = nil
 	}
 }
@@ -76,7 +91,26 @@ func (s *Stream) text(lines []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finishPartial()
+	if s.tap != nil {
+		s.tap(lines, true)
+	}
 	s.emit(lines)
+}
+
+// said logs lines of the function, those that are to be kept.
+func (s *Stream) said(lines []byte) {
+	if s.tap != nil {
+		s.tap(lines, false)
+	}
+	if s.filter == nil {
+		s.emit(lines)
+		return
+	}
+	for line := range bytes.Lines(lines) {
+		if s.filter(line) {
+			s.emit(line)
+		}
+	}
 }
 
 // Line adds a line of the platform's own, unless it is empty; an unfinished line of the function is ended first.
@@ -113,7 +147,7 @@ func (s *Stream) Tail() []byte {
 
 func (s *Stream) finishPartial() {
 	if len(s.partial) > 0 {
-		s.emit(append(s.partial, '\n'))
+		s.said(append(s.partial, '\n'))
 		s.partial = s.partial[:0]
 	}
 }

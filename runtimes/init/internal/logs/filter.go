@@ -1,0 +1,31 @@
+package logs
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+var applicationLevels = map[string]int{"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "ERROR": 4, "FATAL": 5}
+
+// LevelFilter keeps what LoggingConfig's ApplicationLogLevel lets through: JSON objects with a level below it are left
+// out, everything else stays (reference §g.5). It is nil when nothing has to be looked at.
+func LevelFilter(format, level string) func(line []byte) bool {
+	least := applicationLevels[level]
+	if format != "JSON" || least == 0 {
+		return nil
+	}
+	return func(line []byte) bool {
+		if !bytes.HasPrefix(line, []byte{'{'}) {
+			return true
+		}
+		var object struct {
+			Level string `json:"level"`
+		}
+		if json.Unmarshal(line, &object) != nil {
+			return true
+		}
+		rank, known := applicationLevels[strings.ToUpper(object.Level)]
+		return !known || rank >= least
+	}
+}
