@@ -40,6 +40,7 @@ class Slot(StrEnum):
 COMPLETING_S: Final = 0.1
 """So long an invocation may wait for an instance that is completing (contract §1)."""
 _STARTING: Final = frozenset({Slot.ASSIGNING, Slot.INIT})
+_HELD: Final = _STARTING | {Slot.COMPLETING}
 _LEAVING: Final = frozenset({Slot.DRAINING, Slot.DRAINED, Slot.FAILED})
 _RUNNING: Final = frozenset({Slot.BUSY, Slot.COMPLETING})
 
@@ -115,8 +116,12 @@ class Record:
 
     @property
     def holdable(self) -> bool:
-        """Starting: an attempt sent now is held by init until INIT is over."""
-        return self.slot in _STARTING and self._open
+        """An attempt sent now is held by init, until INIT or another gateway's run is over.
+
+        To ask for an instance before it is free is how gateways take turns: whoever had it sees its
+        ``end`` first and would else keep it for as long as somebody waits there.
+        """
+        return self.slot in _HELD and self._open
 
     @property
     def equipped(self) -> bool:

@@ -48,7 +48,7 @@ from klambda_obs import logs
 WAIT_LIMIT_S: Final = 60.0
 """How long a request waits for an instance: the SDKs' default read time-out."""
 REFUSALS_LIMIT: Final = 20
-"""Refusals of one request; more means that something is wrong, not that it is busy."""
+"""Refusals of one request other than ``busy``: more means that something is wrong."""
 MOVE_PAUSE_S: Final = 0.2
 """Before asking again for a Deployment that is gone while its function still names it."""
 INIT_LIMIT_S: Final = 10.0
@@ -237,6 +237,8 @@ class InvokeService:
             text = outcome.message or "invalid JSON"
             self._finish(story, errors.payload_not_json(text))
         else:
+            if outcome.reason == "busy":
+                story.tries -= 1  # another gateway was faster: no sign that anything is wrong
             story.call = None
             self._spawn(story, self._search_again)
 

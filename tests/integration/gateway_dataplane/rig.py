@@ -164,6 +164,7 @@ class Gateway:
             find_pod=self._find_pod,
             installation_key=KEY,
             gateway=name,
+            peers=lambda: [f"127.0.0.1:{each.server.port}" for each in world.gateways],
             on_failed=self.demand.fails,
         )
         self.admission = Admission()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from klambda_gateway.instances.handshake import gateway_mac, instance_mac
 
 Handler = Callable[[bytes], Awaitable[bytes]]
 KEY = "k" * 64
+HOLDING = ("assigning", "init", "unassigned", "completing")
+"""States in which one attempt is held. (init gives up a completing one after 100 ms.)"""
 
 
 async def echo(event: bytes) -> bytes:
@@ -89,6 +92,8 @@ class Simulated:
     overlaps: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Cleared: INIT does not end."""
+    completing: float = 0.0
+    """Seconds from the answer until the runtime is back."""
     silent_accept: bool = False
     """Take the event and never answer."""
     refuse_with: str | None = None
@@ -210,7 +215,7 @@ class Simulated:
         attempt = frame.header["attempt"]
         if self.state == "idle":
             self._start(wire, frame)
-        elif self.state in ("assigning", "init", "unassigned") and self.held is None:
+        elif self.state in HOLDING and self.held is None:
             self.held = (wire, frame)
         else:
             reason = "draining" if self.state in ("draining", "drained") else "busy"
@@ -258,6 +263,8 @@ class Simulated:
         wire.send(FrameType.HEAD, head, answer[:65536])
         for start in range(65536, len(answer), 65536):
             wire.send(FrameType.DATA, {"attempt": attempt}, answer[start : start + 65536])
+        self._become("completing", but=wire)
+        await asyncio.sleep(self.completing)
         self._end(wire, attempt, "error" if error else "success", log_tail)
 
     def _end(self, wire: Wire, attempt: str, status: str, log_tail: bool) -> None:
@@ -266,7 +273,11 @@ class Simulated:
         self.attempt = None
         self.state = "idle"
         wire.send(FrameType.END, end, b"the log" if log_tail else b"")
-        self._become("idle", but=wire)
+        if self.held is not None:
+            held, self.held = self.held, None
+            self._start(*held)
+        else:
+            self._become("idle", but=wire)
 
     def _cancel(self, wire: Wire, attempt: str) -> None:
         if attempt in self.outlets:
@@ -293,7 +304,7 @@ class Simulated:
 
     def _become(self, state: str, *, but: Wire | None = None) -> None:
         self.state = state
-        for wire in self.wires:
+        for wire in random.sample(self.wires, len(self.wires)):  # in no order, as init does it
             if wire is not but:
                 self._state(wire)
 

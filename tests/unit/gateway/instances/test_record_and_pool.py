@@ -73,10 +73,20 @@ def test_evidence_of_pod_and_connection_commutes(
 
 
 @pytest.mark.parametrize("state", [*WIRE, "a-later-version's"])
-def test_only_idle_is_free_and_only_starting_is_holdable(state: str) -> None:
+def test_only_idle_is_free_and_only_what_init_holds_for_is_holdable(state: str) -> None:
     record = fresh(state)
     assert record.free is (state == "idle")
-    assert record.holdable is (state in ("assigning", "init"))
+    assert record.holdable is (state in ("assigning", "init", "completing"))
+
+
+def test_a_run_of_ours_that_completes_is_not_asked_again() -> None:
+    record = fresh("idle")
+    record.dispatch("a")
+    record.accepted()
+    record.answered(1.0)
+    assert not record.holdable
+    record.ended("a", 2.0)
+    assert record.free
 
 
 def test_unknown_is_not_idle() -> None:
