@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes
 export CLUSTER REGISTRY VALUES EGRESS RUNTIMES KIND_IMAGE KLAMBDA_CACHE KLAMBDA_STATE
 
 .PHONY: help up down status demo images binaries test unit integration e2e lint type fmt \
-        golden crds bench bench-cold bench-hop lock venv
+        golden crds bench bench-cold bench-events bench-hop lock venv
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) \
@@ -80,10 +80,13 @@ crds: venv ## generate crds/*.yaml from the models, and the chart's copies
 	@$(RUN)python -m tools.crdgen
 	@cp crds/*.yaml helm/klambda/files/crds/
 
-bench: bench-hop bench-cold ## all measurements
+bench: bench-hop bench-events bench-cold ## all measurements
 
 bench-cold: venv ## cold starts by phase, on the cluster of `make up`
 	@$(RUN)python -m tools.bench.cold
+
+bench-events: venv ## durable enqueues and asynchronous events per second; no cluster
+	@$(RUN)python -m tools.bench.events
 
 bench-hop: venv ## the warm hop against Go's ReverseProxy: CPU, throughput, latency; no cluster
 	@$(RUN)python -m tools.bench.hop

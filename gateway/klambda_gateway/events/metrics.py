@@ -9,6 +9,8 @@ from klambda_gateway.events.policy import RECURSION
 from klambda_obs.metrics import Metrics
 
 AGES_S: Final = (0.05, 0.25, 1, 5, 30, 60, 180, 600, 1800, 3600, 7200, 21600)
+QUEUE: Final = ("function_namespace", "function")
+"""Labels of a queue; "namespace" is what Prometheus calls our own."""
 FUNCTIONS_SHOWN: Final = 100
 """Queues that are shown one by one: the longest."""
 
@@ -39,11 +41,9 @@ class EventMetrics:
         self._fenced = metrics.counter(
             "async_leases_lost", "Reports that came too late: the event runs, or ran, again."
         )
-        self._depth = metrics.gauge(
-            "async_queue_depth", "Events not settled, by function.", ("namespace", "function")
-        )
+        self._depth = metrics.gauge("async_queue_depth", "Events not settled, by function.", QUEUE)
         self._oldest = metrics.gauge(
-            "async_oldest_event_age_seconds", "Age of the oldest one.", ("namespace", "function")
+            "async_oldest_event_age_seconds", "Age of the oldest one.", QUEUE
         )
 
     def received(self) -> None:

@@ -20,7 +20,7 @@ from klambda_core.events import Delivery, Response
 from klambda_core.tickets import ticket
 from klambda_gateway.events import client as client_module
 from klambda_gateway.events.client import StoreAway, StoreEvents, StoreFull
-from klambda_store.events.sqlite import FILE, RESERVE
+from klambda_store.events.sqlite import FILE, RESERVE, SqliteEvents
 from tests.support.events import event, retry, settled, wants
 from tests.support.store import KEY, Process
 
@@ -241,3 +241,30 @@ async def test_a_broken_file_stops_events_not_blobs(start: Start, tmp_path: Path
         assert "cannot be read" in str(caught.value)
     assert store.call("GET", "/v1/blobs/default")[0] == 200
     assert b"klambda_store_events_closed 1.0" in store.call("GET", "/metrics")[1]
+
+
+@pytest.mark.slow
+async def test_a_restart_with_a_hundred_thousand_waiting_serves_at_once(
+    start: Start, tmp_path: Path
+) -> None:
+    kept = SqliteEvents(tmp_path)
+    await kept.open()
+    for _ in range(100):
+        await kept.put([event("long") for _ in range(1000)], 1_790_000_000.0)
+    await kept.put([event("short")], 1_790_000_001.0)
+    await kept.close()
+    began = time.monotonic()
+    store = start(tmp_path)
+    store.wait()
+    async with talking(store) as client:
+        first = (await client.lease(wants(2))).events
+        assert time.monotonic() - began < 20, "the goal is 5 s on an idle machine"
+        assert {each.event.function for each in first} == {"long", "short"}, "in turns"
+        before = store.peak_memory()
+        for _ in range(20):
+            await client.lease(wants(100))
+        assert store.peak_memory() - before < 16 << 20, "memory does not follow the queue"
+        assert {each.function: each.depth for each in await client.stats()} == {
+            "long": 100_000,
+            "short": 1,
+        }

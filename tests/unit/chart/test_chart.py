@@ -406,3 +406,19 @@ def test_the_smoke_test_signs_as_the_sdk_does(monkeypatch: pytest.MonkeyPatch) -
     stamp = datetime.datetime.strptime(ours["X-Amz-Date"], "%Y%m%dT%H%M%SZ")  # noqa: DTZ007
     assert stamp.year >= 2026
     assert ours["Authorization"].endswith(signer.signature(text, request))
+
+
+def test_alerts_are_off_unless_asked_for_and_speak_of_metrics_that_exist() -> None:
+    assert "PrometheusRule" not in rendered("default")
+    rule = only(objects(rendered("ha")), "PrometheusRule", "klambda")
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+    sources = "".join(
+        path.read_text()
+        for part in ("gateway", "store")
+        for path in (REPOSITORY / part).rglob("*.py")
+    )
+    (group,) = rule["spec"]["groups"]
+    assert len(group["rules"]) == 6
+    for alert in group["rules"]:
+        (metric,) = re.findall(r"klambda_(?:gateway|store)_(\w+)", alert["expr"])
+        assert f'"{metric.removesuffix("_total")}"' in sources, metric

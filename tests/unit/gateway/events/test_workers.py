@@ -272,7 +272,10 @@ def test_queues_are_shown() -> None:
         async with working(Store(), work_on, metrics=metrics):
             await asyncio.sleep(1)
         text = metrics.render().decode()
-        assert 'klambda_gateway_async_queue_depth{function="f",namespace="default"} 3.0' in text
+        assert (
+            'klambda_gateway_async_queue_depth{function="f",function_namespace="default"} 3.0'
+            in text
+        )
         assert "klambda_gateway_async_oldest_event_age_seconds" in text
 
     run_virtual(story())
