@@ -286,6 +286,14 @@ def alias_not_found(arn: str) -> LambdaError:
     return not_found(f"Cannot find alias arn: {arn}")
 
 
+def policy_too_long(size: int, limit: int) -> LambdaError:
+    """A resource policy over its limit (D: recorded in adobe/helix-deploy#24)."""
+    return LambdaError(
+        POLICY_LENGTH_EXCEEDED,
+        f"The final policy size ({size}) is bigger than the limit ({limit}).",
+    )
+
+
 def no_provisioned_concurrency() -> LambdaError:
     """Nothing is provisioned on this qualifier (L)."""
     return LambdaError(

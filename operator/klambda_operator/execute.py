@@ -186,7 +186,9 @@ class Executor:
         except (Conflict, NotFound) as error:
             await self._refresh(action.kind, namespace, action.name)
             raise Again(f"{action.name} has changed") from error
-        self._observed.put(action.kind, answer)
+        concerned = self._observed.put(action.kind, answer)
+        # What it means for others: the watch will not repeat what memory has already.
+        self._concern(concerned - {Key(action.kind.plural, namespace, action.name)})
 
     async def _claim(self, namespace: str, action: ClaimVersion) -> None:
         patch = {

@@ -24,6 +24,7 @@ from klambda_operator.model import (
     Deployment,
     FunctionSnapshot,
     Key,
+    Reservation,
     Rival,
     Snapshot,
     VersionSnapshot,
@@ -104,12 +105,16 @@ class Gatherer:
         deployments = self._deployments(key, FUNCTION)
         children = self._children(key)
         function = _read(Function, await self._certain(FUNCTION, key, [*deployments, *children]))
-        rivals, versions = [], []
+        rivals: list[Rival] = []
+        versions: list[Version] = []
+        reservations: list[Reservation] = []
         if isinstance(function, Function):
             if function.spec.publish is not None or function.spec.auto_publish:
                 versions = self._versions(key, function.uid)
             deployments += await self._namesake(subject_of_function(function), world, deployments)
             rivals = self._rivals(FUNCTION, key, seen.aws_name_group(function.aws_name))
+            if function.spec.reserved_concurrent_executions is not None:
+                reservations = self._reservations(key)
         return FunctionSnapshot(
             key=key,
             function=function,
@@ -117,6 +122,7 @@ class Gatherer:
             rivals=rivals,
             children=children,
             versions=versions,
+            reservations=reservations,
             deployments=deployments,
         )
 
@@ -208,6 +214,13 @@ class Gatherer:
             if each.owner is None or each.owner.uid == uid
         ]
         return [each for each in found if isinstance(each, Version)]
+
+    def _reservations(self, key: Key) -> list[Reservation]:
+        return [
+            Reservation(uid=each.uid, created=each.created, amount=each.reserved)
+            for each in self._observed.group(FUNCTION, key.namespace, seen.RESERVING)
+            if each.name != key.name and not each.deleting and each.reserved is not None
+        ]
 
     def _deployments(self, key: Key, owner: Kind) -> list[Deployment]:
         group = seen.owner_group(owner.kind, key.name)

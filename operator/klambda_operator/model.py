@@ -80,6 +80,15 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What another function of the account reserves."""
+
+    uid: str
+    created: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What is not in the object: the installation and the account."""
 
@@ -118,6 +127,8 @@ class FunctionSnapshot:
     children: Sequence[Child] = ()
     versions: Sequence[Version] = ()
     """The published versions, where something is to be published."""
+    reservations: Sequence[Reservation] = ()
+    """Those of other functions, where this one reserves too."""
     deployments: Sequence[Deployment] = ()
     refusal: str | None = None
 

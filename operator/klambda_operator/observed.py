@@ -16,6 +16,8 @@ from klambda_core.kinds import ALIAS, DEPLOYMENT, FUNCTION, GROUP, VERSION, Kind
 from klambda_operator.model import Child, Deployment, Key, Owner, Rival
 
 _NOISE = ("managedFields", "resourceVersion", "selfLink")
+RESERVING = "reserving"
+"""The group of functions that reserve concurrency."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -33,6 +35,8 @@ class Record:
     owner: Owner | None
     groups: frozenset[str]
     text: bytes
+    reserved: int | None = None
+    """What a Function reserves of the account's concurrency."""
     serves: bool = False
     """A Version that has a revision to serve with: aliases that track the newest look at it."""
 
@@ -160,6 +164,7 @@ def project(kind: Kind, body: Mapping[str, Any]) -> Record:
         deleting="deletionTimestamp" in metadata,
         owner=owner,
         groups=_groups(kind, body, owner),
+        reserved=_reserved(body) if kind == FUNCTION else None,
         serves=kind == VERSION and "active" in (body.get("status") or {}),
         text=json.dumps(document, separators=(",", ":"), sort_keys=True).encode(),
     )
@@ -236,7 +241,8 @@ def _groups(kind: Kind, body: Mapping[str, Any], owner: Owner | None) -> frozens
     if kind == DEPLOYMENT:
         return frozenset({owner_group(owner.kind, owner.name)} if owner else ())
     if kind == FUNCTION:
-        return frozenset({aws_name_group(spec.get("functionName") or name), family_group(name)})
+        groups = {aws_name_group(spec.get("functionName") or name), family_group(name)}
+        return frozenset(groups if _reserved(body) is None else {*groups, RESERVING})
     reference = spec.get("functionRef", "")
     groups = {family_group(reference)}
     if kind == ALIAS:
@@ -272,9 +278,14 @@ def _owner_key(record: Record) -> Key:
     return Key(kind.plural, record.namespace, owner.name)
 
 
-def _standing(record: Record) -> tuple[str, bool, bool]:
+def _standing(record: Record) -> tuple[str, bool, bool, int | None]:
     """What of an object concerns others."""
-    return record.uid, record.deleting, record.serves
+    return record.uid, record.deleting, record.serves, record.reserved
+
+
+def _reserved(body: Mapping[str, Any]) -> int | None:
+    amount = (body.get("spec") or {}).get("reservedConcurrentExecutions")
+    return amount if isinstance(amount, int) else None
 
 
 def _is_older(new: Record, old: Record) -> bool:

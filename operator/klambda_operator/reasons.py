@@ -13,6 +13,7 @@ DEPLOYMENT_APPLIED: Final = "DeploymentApplied"
 RUNTIME_SUBSTITUTED: Final = "RuntimeSubstituted"
 NAME_TAKEN: Final = "NameTaken"
 TARGETS_EXIST: Final = "TargetsExist"
+CONCURRENCY_OVERCOMMITTED: Final = "ConcurrencyOvercommitted"
 
 # Reasons
 OK: Final = "AsExpected"
@@ -29,6 +30,7 @@ NO_VERSION: Final = "NoVersion"
 SUBSTITUTED: Final = "OtherRuntime"
 NOT_SUBSTITUTED: Final = "SameRuntime"
 NAME_FREE: Final = "NameFree"
+RESERVED_BY_OTHERS: Final = "ReservedByOthers"
 
 # Lambda's reason codes (botocore model: StateReasonCode, LastUpdateStatusReasonCode)
 CODE_INVALID_RUNTIME: Final = "InvalidRuntime"
@@ -97,3 +99,11 @@ def invalid_object(message: str) -> str:
 def substituted(actual: str) -> str:
     """Another runtime runs the function."""
     return f"The runtime that was asked for has no image here; {actual} runs the function."
+
+
+def overcommitted(wanted: int, left: int) -> str:
+    """Older functions have reserved what this one wants."""
+    return (
+        f"{wanted} concurrent executions are reserved, but older functions leave {left} of the "
+        "account's; lower reservedConcurrentExecutions here or there."
+    )

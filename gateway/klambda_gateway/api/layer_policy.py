@@ -108,11 +108,9 @@ async def _own(services: Services, call: Call) -> LayerVersion:
 
 
 def _stored(policy: Sequence[LayerPermission], arn: str) -> list[Json]:
-    if len(_compact(document(policy, arn)).encode()) > limits.POLICY_BYTES_MAX:
-        raise LambdaError(
-            errors.POLICY_LENGTH_EXCEEDED,
-            f"The final policy size is bigger than the limit ({limits.POLICY_BYTES_MAX}).",
-        )
+    size = len(_compact(document(policy, arn)).encode())
+    if size > limits.POLICY_BYTES_MAX:
+        raise errors.policy_too_long(size, limits.POLICY_BYTES_MAX)
     return [permission.to_json() for permission in policy]
 
 

@@ -70,10 +70,17 @@ class Model:
     """The identifiers the model knows, retired ones included."""
 
 
-def _python_pattern(java: str) -> str:
-    r"""``[\p{L}\p{Z}\p{N}_…]`` in Python's words: word characters and every separator."""
+def python_pattern(java: str) -> re.Pattern[str]:
+    r"""Java's pattern in Python's words.
+
+    ``\d``, ``\w`` and ``\s`` are ASCII in Java; ``[\p{L}\p{Z}\p{N}_…]`` are word characters and
+    every separator of all languages.
+    """
+    if r"\p{" not in java:
+        return re.compile(java, re.ASCII)
     spaces = "\u0020\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-    return java.replace(r"\p{L}", r"\w").replace(r"\p{N}", "").replace(r"\p{Z}", spaces)
+    words = java.replace(r"\p{L}", r"\w").replace(r"\p{N}", "").replace(r"\p{Z}", spaces)
+    return re.compile(words)
 
 
 def _shape(name: str, raw: Mapping[str, Any]) -> Shape:
@@ -93,7 +100,7 @@ def _shape(name: str, raw: Mapping[str, Any]) -> Shape:
         minimum=raw.get("min"),
         maximum=raw.get("max"),
         pattern=pattern,
-        regex=None if pattern is None else re.compile(_python_pattern(pattern)),
+        regex=None if pattern is None else python_pattern(pattern),
         enum=tuple(raw["enum"]) if "enum" in raw else None,
         members=members,
         required=frozenset(raw.get("required", ())),

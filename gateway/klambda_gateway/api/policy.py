@@ -20,7 +20,6 @@ from klambda_core.arn import Malformed, parse_function
 from klambda_core.crd import Version
 from klambda_core.crd.access import Permission
 from klambda_core.crd.base import Json
-from klambda_core.errors import LambdaError
 from klambda_core.names import LATEST
 from klambda_core.state import revision_id
 from klambda_gateway.api.call import Call, Reply, Services
@@ -184,11 +183,9 @@ def _condition(permission: Permission) -> Json:
 
 
 def _stored(policy: Sequence[Permission], target: Target) -> list[Json]:
-    if len(_compact(document(policy, target.arn)).encode()) > limits.POLICY_BYTES_MAX:
-        raise LambdaError(
-            errors.POLICY_LENGTH_EXCEEDED,
-            f"The final policy size is bigger than the limit ({limits.POLICY_BYTES_MAX}).",
-        )
+    size = len(_compact(document(policy, target.arn)).encode())
+    if size > limits.POLICY_BYTES_MAX:
+        raise errors.policy_too_long(size, limits.POLICY_BYTES_MAX)
     return [permission.to_json() for permission in policy]
 
 

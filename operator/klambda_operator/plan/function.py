@@ -9,6 +9,7 @@ from klambda_core.kinds import FUNCTION
 from klambda_operator import reasons
 from klambda_operator.assess import Blocked, subject_of_function
 from klambda_operator.model import Action, Broken, Delete, FunctionSnapshot, Plan, Rival
+from klambda_operator.plan.concurrency import reservation_facts
 from klambda_operator.plan.publication import Publication, plan_publication
 from klambda_operator.plan.revision import Outcome, delete_ownerless, plan_revision
 from klambda_operator.plan.status import plan_broken, write_status
@@ -35,15 +36,17 @@ def plan_function(snapshot: FunctionSnapshot, now: datetime) -> Plan:
     if function.spec.url is not None and winner is None:
         url = snapshot.world.url(function.aws_name)
     publication = plan_publication(function, snapshot.versions)
-    status, told = _status(function, outcome, publication, winner, url, now)
-    # A written status is a new resourceVersion: what is published is claimed on that one.
-    pending = bool(publication.actions)
+    reserving = reservation_facts(function, snapshot.reservations)
+    status, told = _status(function, outcome, publication, winner, url, reserving, now)
+    # A written status may settle the function and is a new resourceVersion, on which the number is
+    # claimed; nobody else will wake us, because our own writes are in memory already.
+    again = winner is None and (publication.actions or (status and publication.open))
     published = [] if status or winner else publication.actions
     return Plan(
         actions=[*orphans, *outcome.before, *status, *outcome.after, *published],
         transitions=told,
         subject=function,
-        requeue_after=0.0 if pending and not winner else outcome.requeue_after,
+        requeue_after=0.0 if again else outcome.requeue_after,
         upgrade=outcome.upgrade,
     )
 
@@ -71,6 +74,7 @@ def _status(
     publication: Publication,
     winner: Rival | None,
     url: str | None,
+    reserving: Sequence[Fact],
     now: datetime,
 ) -> tuple[list[Action], list[Transition]]:
     name = Fact(type=reasons.NAME_TAKEN, status="False", reason=reasons.NAME_FREE)
@@ -92,7 +96,7 @@ def _status(
             "active": outcome.active.to_json() if outcome.active else None,
             "failed": outcome.failed.to_json() if outcome.failed else None,
         },
-        facts=[*outcome.facts, name],
+        facts=[*outcome.facts, name, *reserving],
         now=now,
         conditions=function.status.conditions,
     )

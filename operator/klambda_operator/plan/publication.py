@@ -21,6 +21,8 @@ class Publication:
 
     actions: Sequence[Action] = ()
     published: Published | None = None
+    open: bool = False
+    """There is a wish, and it cannot be carried out before the function has settled."""
 
 
 def plan_publication(function: Function, versions: Sequence[Version]) -> Publication:
@@ -28,8 +30,10 @@ def plan_publication(function: Function, versions: Sequence[Version]) -> Publica
     spec, done = function.spec, function.status.published
     wish = spec.publish
     new = wish is not None and (done is None or done.id != wish.id)
-    if not (new or spec.auto_publish) or not _settled(function):
+    if not (new or spec.auto_publish):
         return Publication(published=done)
+    if not _settled(function):
+        return Publication(published=done, open=True)
     description = wish.description if wish is not None and new else None
     outcome = publish(function, versions, description=description)
     if isinstance(outcome, NewVersion):

@@ -10,7 +10,12 @@ from klambda_core.kinds import Kind
 from klambda_operator import reasons
 from klambda_operator.model import Action, Broken, Json, Plan, WriteStatus
 
-_TOLD = (reasons.READY, reasons.RUNTIME_SUBSTITUTED, reasons.NAME_TAKEN)
+_TOLD = (
+    reasons.READY,
+    reasons.RUNTIME_SUBSTITUTED,
+    reasons.NAME_TAKEN,
+    reasons.CONCURRENCY_OVERCOMMITTED,
+)
 """Conditions whose transitions become events; the others only explain Ready."""
 
 

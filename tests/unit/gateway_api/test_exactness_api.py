@@ -151,6 +151,15 @@ def test_an_alias_has_its_own_revisions(world: World, client: Any, versions: str
 # --- names and qualifiers (contract a.3) ----------------------------------------------------------
 
 LONG = "a" * 171
+ARABIC = (
+    "arn:aws:iam::\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661:role/r"
+)
+"""Digits, but none of Java's."""
+
+
+def test_digits_are_ascii(world: World, client: Any, function: str) -> None:
+    found = refusal(world, client.update_function_configuration, **NAME, Role=ARABIC)
+    assert found[1] == "ValidationException"
 
 
 @pytest.mark.parametrize(
@@ -309,6 +318,27 @@ def test_destinations_and_times_of_event_invoke_configs(client: Any, function: s
     assert again["LastModified"] >= first["LastModified"]
     assert again["FunctionArn"] == ARN + ":$LATEST"
     assert client.get_function_event_invoke_config(**NAME)["LastModified"] == again["LastModified"]
+
+
+# --- policies (contract h) ------------------------------------------------------------------------
+
+
+def test_policies_have_a_limit(world: World, client: Any, function: str) -> None:
+    """Recorded in adobe/helix-deploy#24."""
+    given = {"Action": "lambda:InvokeFunction", "Principal": "s3.amazonaws.com"}
+    arn = "arn:aws:s3:::" + "b" * 2000
+    for number in range(9):
+        client.add_permission(**NAME, **given, StatementId=f"s{number}", SourceArn=arn)
+    status, code, text = refusal(
+        world, client.add_permission, **NAME, **given, StatementId="one-more", SourceArn=arn
+    )
+    assert (status, code) == (400, "PolicyLengthExceededException")
+    size = re.fullmatch(
+        r"The final policy size \((\d+)\) is bigger than the limit \(20480\)\.", text
+    )
+    assert size is not None
+    assert int(size[1]) > 20480
+    assert world.error()["Type"] == "User"
 
 
 # --- times (contract a.1) -------------------------------------------------------------------------

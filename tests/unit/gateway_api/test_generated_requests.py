@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -26,7 +25,7 @@ from hypothesis import strategies as st
 
 from klambda_gateway.api.absent import ABSENT
 from klambda_gateway.api.dispatch import RawAnswer
-from klambda_gateway.api.model import MODEL, Operation, Shape, _python_pattern
+from klambda_gateway.api.model import MODEL, Operation, Shape, python_pattern
 from klambda_gateway.api.operations import HANDLERS
 from tests.unit.gateway_api.fakes import (
     ACCOUNT,
@@ -332,4 +331,4 @@ def _fits(shape: Any, kind: str, value: Any) -> bool:
     ):
         return False
     pattern = RAW[shape.name].get("pattern")
-    return pattern is None or re.fullmatch(_python_pattern(pattern), value) is not None
+    return pattern is None or python_pattern(pattern).fullmatch(value) is not None

@@ -73,10 +73,9 @@ def test_what_is_published(
     assert (found.published and (found.published.id, found.published.version)) == done
 
 
-def test_the_status_comes_first_then_the_version() -> None:
-    snapshot = FunctionSnapshot(
-        key=Key("functions", "default", "area"), function=function(**WISH), world=WORLD
-    )
+@pytest.mark.parametrize("item", [function(**WISH), function(**WISH, settled=False)])
+def test_the_status_comes_first_and_then_the_version_without_delay(item: Function) -> None:
+    snapshot = FunctionSnapshot(key=Key("functions", "default", "area"), function=item, world=WORLD)
     first = plan(snapshot, NOW)
     assert first.requeue_after == 0.0
     assert isinstance(first.actions[-1], WriteStatus)
