@@ -89,6 +89,8 @@ class Dispatcher:
         try:
             return _rendered(await self._reply(request, request_id), request_id)
         except LambdaError as error:
+            if sts.concerns(request.signable):
+                return _rendered(sts.refused(error, request_id), request_id)
             return refused(error, request_id)
         except (KubeError, StoreError) as error:
             _log.warning("backend-failed", requestId=request_id, error=str(error))
@@ -105,7 +107,7 @@ class Dispatcher:
         signable = request.signable
         caller, request = await self._authenticated(request)
         if caller.service == "sts":
-            return sts.answer(caller, signable.query, request.body, request_id)
+            return sts.answer(caller, signable, request.body, request_id)
         if caller.service != "lambda":
             raise LambdaError(
                 errors.UNKNOWN_OPERATION,

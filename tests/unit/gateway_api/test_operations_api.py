@@ -400,14 +400,6 @@ def test_what_nobody_foresaw_is_a_service_exception(
 # --- everything else ------------------------------------------------------------------------------
 
 
-def test_sts(world: World) -> None:
-    identity = world.client("sts").get_caller_identity()
-    assert identity["Account"] == ACCOUNT
-    assert identity["Arn"] == f"arn:aws:iam::{ACCOUNT}:user/klambda-admin"
-    with pytest.raises(botocore.exceptions.ClientError, match="InvalidAction"):
-        world.client("sts").get_session_token()
-
-
 def test_other_services_are_refused(world: World) -> None:
     with pytest.raises(botocore.exceptions.ClientError) as caught:
         world.client("sqs").list_queues()
