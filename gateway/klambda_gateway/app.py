@@ -204,7 +204,7 @@ class Gateway:
         services, door = self._services(), self._url_door()
         lane = Lane(services, self.service, is_url=door.is_url) if self.settings.fast_lane else None
         self.http = HttpServer(
-            UrlFront(build_app(services), door),
+            UrlFront(build_app(services, cors_origins=self.settings.cors_origins), door),
             port=self.settings.http_port,
             grace_seconds=self.settings.grace_seconds,
             lane=lane,

@@ -57,6 +57,8 @@ class Settings:
     idle_seconds: float = 60.0
     watch_namespaces: tuple[str, ...] = ()
     """Empty: all."""
+    cors_origins: tuple[str, ...] = ()
+    """Whose pages may call the API from browsers."""
     bearer_tokens: bool = True
     """Whether Kubernetes' tokens are accepted beside signatures."""
     runtimes: tuple[str, ...] = ()
@@ -115,6 +117,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         sources=read.sources(),
         idle_seconds=read.seconds("KLAMBDA_IDLE_SECONDS", basis.idle_seconds),
         watch_namespaces=read.words("KLAMBDA_WATCH_NAMESPACES"),
+        cors_origins=tuple(read.text("KLAMBDA_CORS_ORIGINS", "").split()),
         bearer_tokens=read.switch("KLAMBDA_BEARER_TOKENS", default=basis.bearer_tokens),
         runtimes=tuple(sorted({*runtimes, *substitutions})),
         fast_lane=read.switch("KLAMBDA_FAST_LANE", default=basis.fast_lane),

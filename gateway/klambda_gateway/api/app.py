@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI, Request
@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from klambda_core import errors
 from klambda_core.errors import LambdaError
+from klambda_gateway.api import browsers
 from klambda_gateway.api.call import Services, Streamed
 from klambda_gateway.api.dispatch import Dispatcher, RawAnswer, RawRequest
 from klambda_gateway.api.intake import Intake
@@ -32,7 +33,7 @@ INVOKING = (b"/invocations", b"/response-streaming-invocations")
 """Ends of the paths on which waiting ends when the client hangs up."""
 
 
-def build_app(services: Services) -> FastAPI:
+def build_app(services: Services, *, cors_origins: Sequence[str] = ()) -> FastAPI:
     """The application. Its lifespan starts nothing: the caller runs the collaborators."""
     app = FastAPI(title="Klambda", openapi_url=None, docs_url=None, redoc_url=None)
     dispatcher, intake = Dispatcher(services), Intake()
@@ -46,6 +47,7 @@ def build_app(services: Services) -> FastAPI:
     app.add_route(PREFIX + "{rest:path}", code, methods=["GET", "HEAD"])
     app.add_route("/{rest:path}", lambda_api, methods=METHODS)
     app.router.redirect_slashes = False
+    browsers.admit(app, cors_origins)
     return app
 
 

@@ -47,6 +47,7 @@ _PLAIN: Final = re.compile(
 )
 _UNUSUAL: Final = frozenset({
     b"expect",
+    b"origin",
     b"transfer-encoding",
     b"upgrade",
     b"x-amz-tenant-id",

@@ -300,6 +300,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"gatway": {"replicas": 2}}, "gatway"),
     ({"gateway": {"replicas": "many"}}, "integer"),
     ({"gateway": {"publicUrl": "https://x.example.com/"}}, "x.example.com"),
+    ({"gateway": {"corsOrigins": ["https://x.example.com/page"]}}, "page"),
     ({"gateway": {"service": {"nodePort": 0}}}, "minimum"),
     ({"functionUrls": {"domain": "localhost:8080"}}, "localhost:8080"),
     ({"functionUrls": {"scheme": "ftp"}}, "ftp"),
