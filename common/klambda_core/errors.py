@@ -120,6 +120,10 @@ MISSING_AUTHENTICATION_TOKEN = ErrorType(
 UNRECOGNIZED_CLIENT = ErrorType(name="UnrecognizedClientException", status=403, type_member=None)
 INVALID_SIGNATURE = ErrorType(name="InvalidSignatureException", status=403, type_member=None)
 INCOMPLETE_SIGNATURE = ErrorType(name="IncompleteSignatureException", status=403, type_member=None)
+REQUEST_TIMEOUT = ErrorType(name="RequestTimeoutException", status=408, type_member=None)
+HEAD_TOO_LARGE = ErrorType(
+    name="RequestHeaderSectionTooLargeException", status=431, type_member=None
+)
 EXPIRED_TOKEN = ErrorType(name="ExpiredTokenException", status=403, type_member=None)
 SERVICE_UNAVAILABLE = ErrorType(
     name="ServiceUnavailableException", status=503, message_key="Message", type_member="Service"
@@ -402,6 +406,18 @@ def layer_denied(caller: str, arn: str) -> LambdaError:
         f"User: {caller} is not authorized to perform: lambda:GetLayerVersion on resource: {arn} "
         "because no resource-based policy allows the lambda:GetLayerVersion action",
     )
+
+
+def head_too_large(limit: int) -> LambdaError:
+    """Request line and headers over their limit (O)."""
+    return LambdaError(
+        HEAD_TOO_LARGE, f"Request line and headers must be smaller than {limit} bytes"
+    )
+
+
+def request_timed_out() -> LambdaError:
+    """A request that did not arrive in its time (O)."""
+    return LambdaError(REQUEST_TIMEOUT, "The request did not arrive in time.")
 
 
 # --- invoke ---------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ async def _head(pieces: AsyncIterator[bytes], request: Signable) -> _Head:
     if _is_framed(request):
         most += FRAMES_MAX
     head, size = bytearray(), 0
-    async for piece in pieces:
+    async for piece in _lively(pieces):
         size += len(piece)
         head += piece
         if size > most or (brings and size > IN_MEMORY):

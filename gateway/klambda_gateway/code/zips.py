@@ -3,16 +3,18 @@
 Place: before an upload is stored, and before an explicit source counts as resolved. Invariants:
 pure; nothing is unpacked onto a disk; sizes are taken from the directory and then counted while
 inflating, because directories lie; memory is the zip's directory, which is bounded before it is
-read, and one piece, whatever the entries claim.
-Limits: developer guide, "Lambda quotas". Not here: safe paths while unpacking (init does that).
+read, and one piece, whatever the entries claim; names and links that lead out are refused here
+already, init does so again when it unpacks. Limits: developer guide, "Lambda quotas".
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from typing import IO
 
 from klambda_core import errors, limits
@@ -20,6 +22,9 @@ from klambda_core import errors, limits
 DIRECTORY_MAX = 16 * limits.MIB
 """Bytes of a zip's directory: some 200,000 entries (ours)."""
 _ENCRYPTED = 0x1
+_NAME_MAX = 255
+"""Bytes of one segment of a path (Linux, NAME_MAX)."""
+_LINK_MAX = 4096
 _PIECE = 256 * limits.KIB
 _END = struct.Struct("<4s4H2LH")
 _COMMENT_MAX = 65_535
@@ -75,15 +80,54 @@ def _size_of_entries(archive: zipfile.ZipFile) -> int:
     entries = archive.infolist()
     if not entries:
         raise errors.empty_zip()
-    if any(entry.flag_bits & _ENCRYPTED for entry in entries):
+    if any(entry.flag_bits & _ENCRYPTED or not _is_inside(entry) for entry in entries):
         raise errors.bad_zip()
     if sum(entry.file_size for entry in entries) >= limits.UNZIPPED_MAX:
         raise errors.unzipped_too_big(limits.UNZIPPED_MAX)
     total = 0
     for entry in entries:
+        if _is_link(entry):
+            _check_link(archive, entry)
         with archive.open(entry) as stream:
             while piece := stream.read(_PIECE):
                 total += len(piece)
                 if total >= limits.UNZIPPED_MAX:
                     raise errors.unzipped_too_big(limits.UNZIPPED_MAX)
     return total
+
+
+def _is_inside(entry: zipfile.ZipInfo) -> bool:
+    """Whether its name stays below the directory it is unpacked into, and can be a file's."""
+    name = entry.orig_filename  # ``filename`` ends at the first NUL
+    parts = name.rstrip("/").split("/")
+    return (
+        "\0" not in name
+        and not name.startswith("/")
+        and _stays(parts)
+        and all(len(part.encode("utf-8", "replace")) <= _NAME_MAX for part in parts)
+    )
+
+
+def _stays(parts: Sequence[str]) -> bool:
+    """Whether a relative path never leaves where it begins."""
+    depth = 0
+    for part in parts:
+        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
+        if depth < 0:
+            return False
+    return True
+
+
+def _is_link(entry: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(entry.external_attr >> 16)
+
+
+def _check_link(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """Raise unless a symbolic link leads to somewhere inside, as init demands too."""
+    with archive.open(entry) as stream:
+        target = stream.read(_LINK_MAX + 1).decode("utf-8", "replace")
+    above = entry.orig_filename.rstrip("/").split("/")[:-1]
+    if not target or len(target) > _LINK_MAX or target.startswith("/"):
+        raise errors.bad_zip()
+    if not _stays([*above, *target.split("/")]):
+        raise errors.bad_zip()

@@ -19,11 +19,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from klambda_gateway.invoke.story import Story
 from klambda_gateway.wire.lane import Answered, Lane, Plain
 from klambda_gateway.wire.lingering import Lingering
+from klambda_gateway.wire.patience import Patient, Phase
 from klambda_obs import logs
 
 HASHED_WHOLE: Final = 64 << 10
@@ -81,7 +82,7 @@ class Cycle:
         return hashlib.sha256(body).hexdigest() if self.plain.hashed else ""
 
 
-class TwoLanes(HttpToolsProtocol):
+class TwoLanes(Patient):
     """One connection."""
 
     lane: Lane
@@ -96,6 +97,16 @@ class TwoLanes(HttpToolsProtocol):
         self._running: Cycle | None = None
         """The plain request that is not answered yet."""
         self._idle_since: float | None = None
+
+    def phase(self) -> Phase:
+        """See ``patience``."""
+        cycle: Any = self.cycle
+        if self._reading is not None:
+            return Phase.BODY
+        if cycle is not None and not cycle.response_complete:
+            more = self._running is None and cycle.more_body
+            return Phase.BODY if more else Phase.NOTHING
+        return Phase.HEAD if self._idle_since is None else Phase.NOTHING
 
     # --- the parser's callbacks -------------------------------------------------------------------
 

@@ -19,11 +19,13 @@ import uvicorn
 
 from klambda_gateway.wire.lane import Lane
 from klambda_gateway.wire.lingering import Asgi, Lingering
+from klambda_gateway.wire.patience import SWEEP_S, Patient
 from klambda_gateway.wire.protocol import two_lanes
 
 KEEP_ALIVE_S: Final = 75
 """Longer than load balancers keep idle connections (60 s): they must be the ones to close."""
 BACKLOG: Final = 2048
+SWEEP_TICKS: Final = int(SWEEP_S * 10)
 
 
 class HttpServer(uvicorn.Server):
@@ -37,7 +39,7 @@ class HttpServer(uvicorn.Server):
         self._listener = _listen(port)
         config = uvicorn.Config(
             self.lingering,
-            http="httptools" if lane is None else two_lanes(lane, self.lingering),
+            http=Patient if lane is None else two_lanes(lane, self.lingering),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -58,6 +60,15 @@ class HttpServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the program."""
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; now and then give up clients who keep us waiting."""
+        if counter % SWEEP_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Patient):
+                    connection.sweep(now)
+        return await super().on_tick(counter)
 
     async def run_until(self, stop: asyncio.Event, linger_seconds: float) -> None:
         """Serve; after ``stop`` linger, finish what runs, and return."""

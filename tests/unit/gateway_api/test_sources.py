@@ -140,6 +140,54 @@ def test_what_is_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(whole) == "Zipped size must be smaller than 10 bytes"
 
 
+def zip_with(name: str, content: str = "", *, link: bool = False) -> bytes:
+    """A zip with one entry of any name; a symbolic link when asked for."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        entry = zipfile.ZipInfo("x" * len(name))
+        entry.create_system = 3
+        entry.external_attr = (0o120777 if link else 0o100644) << 16
+        archive.writestr(entry, content)
+    return buffer.getvalue().replace(b"x" * len(name), name.encode())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        zip_with("../evil.py"),
+        zip_with("a/../../evil.py"),
+        zip_with("/etc/passwd"),
+        zip_with("a\0b"),
+        zip_with("n" * 256),
+        zip_with("d" * 256 + "/f"),
+        zip_with("out", "../up", link=True),
+        zip_with("out", "/etc/passwd", link=True),
+        zip_with("a/out", "../../up", link=True),
+        zip_with("out", "a/../../up", link=True),
+        zip_with("out", "", link=True),
+        zip_with("out", "t" * 5000, link=True),
+    ],
+)
+def test_names_and_links_that_lead_out(data: bytes) -> None:
+    assert refused(data).startswith("Could not unzip uploaded file.")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        zip_with("a/../b"),
+        zip_with("./a"),
+        zip_with("a//b"),
+        zip_with("n" * 255),
+        zip_with("..a"),
+        zip_with("a/in", "../b/c", link=True),
+        zip_with("in", "b", link=True),
+    ],
+)
+def test_names_and_links_that_stay(data: bytes) -> None:
+    zips.check_upload(io.BytesIO(data))
+
+
 def test_sizes_are_counted_whatever_the_directory_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "UNZIPPED_MAX", 1000)
     assert refused(make_zip("x" * 1000)) == "Unzipped size must be smaller than 1000 bytes"

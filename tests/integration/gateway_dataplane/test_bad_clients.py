@@ -1,0 +1,142 @@
+"""Clients that keep a gateway waiting or send too much of a head, in both lanes.
+
+The limits are shortened, not waited for: what is tested is that each of them is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from klambda_gateway.wire import patience, server
+from klambda_gateway.wire.patience import HEAD_MAX, Phase
+from tests.integration.gateway_dataplane.lanes import PATH, doors, request
+from tests.integration.gateway_dataplane.test_connections import connected, server_of
+
+pytestmark = pytest.mark.parametrize("lane", ["fast", "slow"])
+WITHIN = 20.0
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SWEEP_TICKS", 1)
+
+
+async def rest(reader: asyncio.StreamReader) -> tuple[bytes, dict[str, str]]:
+    """Everything up to the end of the connection: status line, and the body read as JSON."""
+    text = await asyncio.wait_for(reader.read(), WITHIN)
+    head, _, body = text.partition(b"\r\n\r\n")
+    return head.split(b"\r\n")[0], json.loads(body) if body else {}
+
+
+@pytest.mark.parametrize("size", [HEAD_MAX + 1024, 1 << 20])
+async def test_a_head_that_is_too_large(lane: str, size: int) -> None:
+    async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
+        writer.write(b"POST %b HTTP/1.1\r\nhost: x\r\nx-large: " % PATH.encode())
+        writer.write(b"a" * size)  # and no end
+        status, body = await rest(reader)
+        assert status == b"HTTP/1.1 431 Request Header Fields Too Large"
+        assert body == {"message": "Request line and headers must be smaller than 65536 bytes"}
+
+
+async def test_a_head_of_many_small_lines(lane: str) -> None:
+    async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 20_000)
+        assert (await rest(reader))[0].startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_head_within_the_limit_passes(lane: str) -> None:
+    async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
+        large = request(b"1").replace(b"\r\n", b"\r\nx-large: " + b"a" * 60_000 + b"\r\n", 1)
+        writer.write(large)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_what_is_no_http_is_answered_in_json(lane: str) -> None:
+    async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
+        writer.write(b"\x16\x03\x01\x02\x00 this is TLS\r\n\r\n")
+        status, body = await rest(reader)
+        assert status == b"HTTP/1.1 400 Bad Request"
+        assert body["message"]
+
+
+async def test_who_says_nothing_is_let_go(lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SILENCE_S", 0.2)
+    async with doors() as opened, connected(server_of(opened, lane)) as (reader, _):
+        assert await asyncio.wait_for(reader.read(), WITHIN) == b""
+
+
+async def test_a_head_that_drips(lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(patience.LIMITS_S, Phase.HEAD, 0.3)
+    async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\n")
+
+        async def drip() -> None:
+            while True:
+                writer.write(b"a: b\r\n")
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.create_task(drip())
+        try:
+            status, body = await rest(reader)
+        finally:
+            dripping.cancel()
+        assert status == b"HTTP/1.1 408 Request Timeout"
+        assert body == {"message": "The request did not arrive in time."}
+
+
+async def test_a_body_that_stops(lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SILENCE_S", 0.3)
+    async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
+        whole = request(b'"' + b"x" * 1000 + b'"')
+        writer.write(whole[:-10])
+        assert await asyncio.wait_for(reader.read(), WITHIN) == b""
+        assert opened.gateway.admission.running() == 0
+        assert opened.taken == []
+
+
+async def test_a_body_that_drips(lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(patience.LIMITS_S, Phase.BODY, 0.3)
+    async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
+        whole = request(b'"' + b"x" * 5000 + b'"')
+        writer.write(whole[:-4900])
+
+        async def drip() -> None:
+            for at in range(len(whole) - 4900, len(whole) - 1):
+                writer.write(whole[at : at + 1])
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.create_task(drip())
+        try:
+            assert await asyncio.wait_for(reader.read(), WITHIN) == b""
+        finally:
+            dripping.cancel()
+
+
+async def test_a_slow_function_is_no_slow_client(
+    lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SILENCE_S", 0.2)
+    monkeypatch.setitem(patience.LIMITS_S, Phase.BODY, 0.2)
+    monkeypatch.setitem(patience.LIMITS_S, Phase.HEAD, 0.2)
+    async with doors() as opened:
+        opened.world.start_delay = 1.0
+        async with connected(server_of(opened, lane)) as (reader, writer):
+            writer.write(request(b"1"))
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_an_idle_connection_is_keep_alives_business(
+    lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
+        for _ in range(2):
+            writer.write(request(b"1"))
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert await reader.readexactly(1) == b"1"
+            monkeypatch.setattr(patience, "SILENCE_S", 0.0)
+            await asyncio.sleep(0.5)
+            monkeypatch.setattr(patience, "SILENCE_S", 35.0)
