@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ def test_the_aws_cli_goes_through_a_functions_life(
         )  # fmt: skip
 
 
+@pytest.mark.skipif(shutil.which("npm") is None, reason="no npm on this machine")
 def test_the_sdk_for_javascript(cluster: Cluster, name: str, package: str) -> None:
     program = clients.javascript("sdk.mjs")
     text = clients.run(["node", str(program), name, package, ROLE], env=environment(cluster))
@@ -109,6 +111,7 @@ def test_the_sdk_for_javascript(cluster: Cluster, name: str, package: str) -> No
 
 
 @pytest.mark.full
+@pytest.mark.skipif(shutil.which("go") is None, reason="no Go on this machine")
 def test_the_sdk_for_go_and_its_error_types(cluster: Cluster, name: str, package: str) -> None:
     program = clients.go("go")
     seen = json.loads(clients.run([str(program), name, package, ROLE], env=environment(cluster)))

@@ -38,6 +38,8 @@ def test_what_the_model_does_not_know_is_the_frameworks() -> None:
         "InvalidSignatureException",
         "IncompleteSignatureException",
         "ExpiredTokenException",
+        "RequestTimeoutException",
+        "RequestHeaderSectionTooLargeException",
         "ServiceUnavailableException",
     }
 
