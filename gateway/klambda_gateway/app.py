@@ -2,7 +2,7 @@
 
     mirrors ─► routing table, instance registry          API (FastAPI) ─► invoke service
     instance server (9001) ─► registry ◄─ demand ─► scale of Deployments
-    lease ─► scaler (letting go), code resolution        events (store) ─► workers ─► invoke service
+    lease ─► scaler (letting go), resolver, sweeper      events (store) ─► workers ─► invoke service
 
 Place: ``process`` starts and stops what is made here. Invariants: constructing does no I/O but
 binding the HTTP port; parts know each other only through what is passed to them here.
@@ -33,6 +33,7 @@ from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.fetching import Fetcher
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.code.shelf import Shelf
+from klambda_gateway.code.sweeper import Sweeper
 from klambda_gateway.events.parts import EventParts
 from klambda_gateway.ids import request_ids
 from klambda_gateway.instances.assignment import Assignments
@@ -161,6 +162,13 @@ class Gateway:
             wanted=lambda: [each.key for each in self.mirrors.deployments if each.replicas],
             leads=self.lease.held,
         )
+        self.sweeper = Sweeper(
+            api,
+            self.blobs,
+            self.shelf,
+            namespaces=self.settings.watch_namespaces or None,
+            age=self.settings.sweep_age_seconds,
+        )
         self.resolver = CodeResolver(
             api,
             self.blobs,
@@ -264,6 +272,12 @@ class Gateway:
             "Requests that wait for an instance.",
             lambda: sum(len(pool.waiters) for pool in self.registry),
         )
+
+    async def lead(self) -> None:
+        """What one gateway does for all, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.resolver.run())
+            group.create_task(self.sweeper.run())
 
     # --- what parts ask of one another ------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
@@ -21,6 +22,7 @@ import aiohttp
 
 from klambda_core.code import CodeRef
 from klambda_core.tickets import VALIDITY_S, ticket
+from klambda_gateway.code.sweeping import StoredBlob
 
 CONNECT_S = 5.0
 SILENCE_S = 30.0
@@ -132,12 +134,39 @@ class Blobs:
         """Whether the blob is there."""
         return await self.size(namespace, sha256) is not None
 
-    async def _repeat(self, method: str, path: str, data: bytes | None = None) -> bytes:
+    async def namespaces(self) -> list[str]:
+        """The namespaces that have blobs."""
+        answer = json.loads(await self._repeat("GET", "/v1/blobs/"))
+        return list(answer["namespaces"])
+
+    async def list(self, namespace: str) -> list[StoredBlob]:
+        """All blobs of a namespace."""
+        answer = json.loads(await self._repeat("GET", f"/v1/blobs/{namespace}"))
+        return [
+            StoredBlob(namespace=namespace, sha256=each["sha256"], modified=each["modified"])
+            for each in answer["blobs"]
+        ]
+
+    async def delete(self, namespace: str, sha256: str, *, unmodified: int) -> bool:
+        """Delete a blob unless it was uploaded again after ``unmodified``; whether it is gone."""
+        try:
+            await self._repeat(
+                "DELETE", _path(namespace, sha256), query=f"&unmodified={unmodified}"
+            )
+        except StoreError as error:
+            if error.status == HTTPStatus.PRECONDITION_FAILED:
+                return False
+            raise
+        return True
+
+    async def _repeat(
+        self, method: str, path: str, data: bytes | None = None, *, query: str = ""
+    ) -> bytes:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 # A file-like body is sent in pieces; bytes would be written in one.
                 body = None if data is None else io.BytesIO(data)
-                async with self._request(method, path, body) as response:
+                async with self._request(method, path, body, query) as response:
                     await _raise_for(response)
                     return await response.read()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -145,7 +174,11 @@ class Blobs:
         raise AssertionError("unreachable")
 
     def _request(
-        self, method: str, path: str, data: io.BytesIO | AsyncIterator[bytes] | None = None
+        self,
+        method: str,
+        path: str,
+        data: io.BytesIO | AsyncIterator[bytes] | None = None,
+        query: str = "",
     ) -> aiohttp.client._RequestContextManager:
         if self._session is None:
             self._session = aiohttp.ClientSession(
@@ -154,7 +187,7 @@ class Blobs:
                 ),
                 trust_env=False,
             )
-        return self._session.request(method, self._url(method, path), data=data)
+        return self._session.request(method, self._url(method, path) + query, data=data)
 
     def _url(self, method: str, path: str, lifetime: int = VALIDITY_S) -> str:
         signed_as = "GET" if method == "HEAD" else method

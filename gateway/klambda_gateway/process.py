@@ -157,13 +157,13 @@ class Process:
     # --- background -------------------------------------------------------------------------------
 
     async def _lead(self) -> None:
-        """Stand for the lease; resolve code while it is ours."""
+        """Stand for the lease; resolve code and sweep while it is ours."""
         lease = self._gateway.lease
         election = asyncio.ensure_future(lease.run())
         try:
             while not election.done():
                 await lease.acquired.wait()
-                resolving = asyncio.ensure_future(self._gateway.resolver.run())
+                resolving = asyncio.ensure_future(self._gateway.lead())
                 try:
                     # A lost lease is told by no event, only an acquired one.
                     while lease.acquired.is_set() and not resolving.done():  # noqa: ASYNC110

@@ -54,6 +54,8 @@ class Settings:
     """Whose X-Forwarded-* headers count on requests to function URLs."""
     sources: Allowed = field(default_factory=Allowed)
     """Where code may be fetched from."""
+    sweep_age_seconds: float = 86_400.0
+    """Blobs that nothing names for so long are deleted."""
     idle_seconds: float = 60.0
     watch_namespaces: tuple[str, ...] = ()
     """Empty: all."""
@@ -115,6 +117,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         urls=read.urls(),
         trusted_proxies=read.networks("KLAMBDA_TRUSTED_PROXIES"),
         sources=read.sources(),
+        sweep_age_seconds=read.seconds("KLAMBDA_SWEEP_AGE_SECONDS", basis.sweep_age_seconds),
         idle_seconds=read.seconds("KLAMBDA_IDLE_SECONDS", basis.idle_seconds),
         watch_namespaces=read.words("KLAMBDA_WATCH_NAMESPACES"),
         cors_origins=tuple(read.text("KLAMBDA_CORS_ORIGINS", "").split()),

@@ -105,6 +105,7 @@ def build_app(
     app.router.add_post(PREFIX + "{namespace}", store.post)
     app.router.add_get(PREFIX + "{namespace}/{sha256}", store.get)  # and HEAD
     app.router.add_delete(PREFIX + "{namespace}/{sha256}", store.delete)
+    app.router.add_get(PREFIX, store.namespaces, allow_head=False)
     app.router.add_get(PREFIX + "{namespace}", store.list, allow_head=False)
     return app
 
@@ -214,8 +215,16 @@ class _Store:
             return response
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
-        await self._blobs.delete(request.match_info["namespace"], request.match_info["sha256"])
+        namespace, sha256 = request.match_info["namespace"], request.match_info["sha256"]
+        text = request.query.get("unmodified", "")
+        if text and not (text.isascii() and text.isdecimal() and len(text) <= 12):
+            raise Refusal(HTTPStatus.BAD_REQUEST, "BadTime", "unmodified is no Unix time")
+        if not await self._blobs.delete(namespace, sha256, unmodified=int(text) if text else None):
+            raise Refusal(HTTPStatus.PRECONDITION_FAILED, "Modified", "it was uploaded again")
         return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def namespaces(self, _: web.Request) -> web.StreamResponse:
+        return json_answer(HTTPStatus.OK, {"namespaces": await self._blobs.namespaces()})
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         found = await self._blobs.list(request.match_info["namespace"])

@@ -90,9 +90,8 @@ class Shelf:
         return found
 
     async def _copy(self, source: str, target: str, layer: ResolvedLayer) -> None:
-        if not await self._blobs.exists(target, layer.sha256):
-            pieces = self._blobs.get_stream(source, layer.sha256)
-            await self._blobs.put_stream(target, pieces)
+        # Also when it is there: what was uploaded just now, no sweep takes away.
+        await self._blobs.put_stream(target, self._blobs.get_stream(source, layer.sha256))
 
     async def _named(self, namespace: str | None, name: str, arn: str) -> list[LayerVersion]:
         """Living versions of this ARN, the oldest object first."""

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -48,6 +49,8 @@ class DirectoryBlobs:
         self._lock_path = root / "lock"
         self._max_blob = max_blob
         self._lock: int | None = None
+        self._settling = threading.Lock()
+        """A blob is not removed at the moment in which an upload finds that it is there."""
 
     def open(self) -> int:
         """Take the directory into possession; returns how many broken-off uploads were swept."""
@@ -80,7 +83,9 @@ class DirectoryBlobs:
     async def upload(self, namespace: str) -> AsyncIterator[Upload]:
         """See the port."""
         path = self._incoming / uuid.uuid4().hex
-        upload = await asyncio.to_thread(_FileUpload, path, self._blobs / namespace, self._max_blob)
+        upload = await asyncio.to_thread(
+            _FileUpload, path, self._blobs / namespace, self._max_blob, self._settling
+        )
         try:
             yield upload
         finally:
@@ -99,11 +104,21 @@ class DirectoryBlobs:
         finally:
             download.close()
 
-    async def delete(self, namespace: str, sha256: str) -> None:
+    async def delete(self, namespace: str, sha256: str, *, unmodified: int | None = None) -> bool:
         """See the port."""
         path = self._path(namespace, sha256)
-        with suppress(FileNotFoundError):
-            await asyncio.to_thread(path.unlink)
+        return await asyncio.to_thread(self._remove, path, unmodified)
+
+    def _remove(self, path: Path, unmodified: int | None) -> bool:
+        with self._settling, suppress(FileNotFoundError):
+            if unmodified is not None and int(path.stat().st_mtime) > unmodified:
+                return False
+            path.unlink()
+        return True
+
+    async def namespaces(self) -> list[str]:
+        """See the port."""
+        return await asyncio.to_thread(lambda: sorted(p.name for p in self._blobs.iterdir()))
 
     async def list(self, namespace: str) -> list[BlobInfo]:
         """See the port."""
@@ -114,10 +129,11 @@ class DirectoryBlobs:
 
 
 class _FileUpload:
-    def __init__(self, path: Path, home: Path, limit: int) -> None:
+    def __init__(self, path: Path, home: Path, limit: int, settling: threading.Lock) -> None:
         self._path = path
         self._home = home
         self._limit = limit
+        self._settling = settling
         self._hash = hashlib.sha256()
         self._size = 0
         with _full_volume():
@@ -147,7 +163,7 @@ class _FileUpload:
     def _settle(self, digest: str) -> bool:
         target = self._home / digest[:2] / digest
         # An upload of what is there renews its age: the sweeper spares what is in fresh use.
-        with suppress(FileNotFoundError):
+        with self._settling, suppress(FileNotFoundError):
             os.utime(target)
             return False
         with _full_volume():

@@ -84,8 +84,14 @@ class Blobs(Protocol):
     def download(self, namespace: str, sha256: str) -> AbstractAsyncContextManager[Download | None]:
         """Open a blob, None when it is not there."""
 
-    async def delete(self, namespace: str, sha256: str) -> None:
-        """Remove a blob; nothing happens when it is not there."""
+    async def delete(self, namespace: str, sha256: str, *, unmodified: int | None = None) -> bool:
+        """Remove a blob; true when it is not there afterwards.
+
+        It stays when it was uploaded after ``unmodified`` (Unix seconds).
+        """
+
+    async def namespaces(self) -> list[str]:
+        """The namespaces that have had blobs, by name."""
 
     async def list(self, namespace: str) -> list[BlobInfo]:
         """All blobs of a namespace, by digest."""

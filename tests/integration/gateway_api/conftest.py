@@ -102,6 +102,8 @@ class Rig:
 
     server: ApiServer
     port: int
+    store: str = ""
+    """The store's address."""
 
     def key(self, secret: str = "klambda-credentials") -> dict[str, str]:
         """The access key in a Secret, as environment variables of AWS's clients."""
@@ -174,7 +176,7 @@ def rig(
     try:
         wait_ready(f"http://127.0.0.1:{store_port}/readyz")
         gateway.start()
-        yield Rig(server=apiserver, port=port)
+        yield Rig(server=apiserver, port=port, store=f"http://127.0.0.1:{store_port}")
     finally:
         gateway.stop()
         store.terminate()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -66,6 +67,28 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 def path(digest: str = DIGEST, namespace: str = "default") -> str:
     return f"/v1/blobs/{namespace}/{digest}"
+
+
+async def test_a_blob_that_was_uploaded_again_is_not_swept(store: Store) -> None:
+    assert (await store.call("GET", "/v1/blobs/"))[1] == b'{"namespaces": []}'
+    await store.call("PUT", path(), BODY)
+    assert (await store.call("GET", "/v1/blobs/"))[1] == b'{"namespaces": ["default"]}'
+    blobs = json.loads((await store.call("GET", "/v1/blobs/default"))[1])["blobs"]
+    modified = blobs[0]["modified"]
+
+    async def delete(unmodified: object) -> tuple[int, bytes]:
+        url = f"{store.url('DELETE', path())}&unmodified={unmodified}"
+        async with store.session.delete(url) as answer:
+            return answer.status, await answer.read()
+
+    for text in ("x", "-1", "1" * 13):
+        assert (await delete(text))[0] == 400
+    status, body = await delete(modified - 1)
+    assert (status, json.loads(body)["error"]) == (412, "Modified")
+    assert (await store.call("HEAD", path()))[0] == 200
+    assert await delete(modified) == (204, b"")
+    assert (await store.call("HEAD", path()))[0] == 404
+    assert await delete(modified) == (204, b"")
 
 
 async def test_put_get_head_delete(store: Store) -> None:

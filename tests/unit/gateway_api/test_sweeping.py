@@ -1,0 +1,101 @@
+"""What may go: blobs without a name for a day, tombstones without a use."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from klambda_core.crd import LayerVersion
+from klambda_gateway.code.sweeping import References, StoredBlob, due, removable
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+DAY = 86_400.0
+NOW = 10 * DAY
+ARN = "arn:aws:lambda:us-east-1:123456789012:layer:deps:{}"
+
+
+def references(*bodies: dict[str, Any]) -> References:
+    found = References()
+    for body in bodies:
+        metadata = {"namespace": "n", "name": "x"} | body.get("metadata", {})
+        found.add(body | {"metadata": metadata})
+    return found
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"spec": {"code": {"blob": {"sha256": A, "size": 1}}}},
+        {"spec": {"code": {"url": "https://x", "sha256": A}}},
+        {"status": {"code": {"sha256": A}}},
+        {"status": {"layers": [{"arn": ARN.format(1), "sha256": A}]}},
+        {"spec": {"snapshot": {"layers": [{"sha256": A}]}}},
+        {"spec": {"of": {"a": {"later": {"release": [[{"sha256": A}]]}}}}},
+        {"metadata": {"annotations": {"klambda.io/assignment": json.dumps(
+            {"code": {"sha256": A}, "layers": []})}}},
+        {"metadata": {"annotations": {"klambda.io/assignment": json.dumps(
+            {"code": {"sha256": B}, "layers": [{"sha256": A}]})}}},
+    ],
+)  # fmt: skip
+def test_whatever_names_a_blob_keeps_it(body: dict[str, Any]) -> None:
+    assert ("n", A) in references(body).digests
+
+
+def test_what_names_nothing() -> None:
+    found = references(
+        {"spec": {"description": A, "environment": {"variables": {"sha": A}}, "n": 1, "x": None}},
+        {"spec": {"code": {"sha256": "short"}}},
+        {"metadata": {"annotations": {"klambda.io/assignment": "no json"}}},
+    )
+    assert found == References()
+
+
+def blob(sha256: str, modified: float = 0, namespace: str = "n") -> StoredBlob:
+    return StoredBlob(namespace=namespace, sha256=sha256, modified=int(modified))
+
+
+def test_a_blob_waits_its_age_from_the_first_look() -> None:
+    named = references({"status": {"code": {"sha256": B}}})
+    blobs = [blob(A), blob(B), blob(B, namespace="other")]
+    going, since = due(blobs, named, {}, now=NOW, age=DAY)
+    assert not going
+    assert since == {("n", A): NOW, ("other", B): NOW}
+    going, since = due(blobs, named, since, now=NOW + DAY - 1, age=DAY)
+    assert not going
+    going, since = due(blobs, named, since, now=NOW + DAY, age=DAY)
+    assert going == [blob(A), blob(B, namespace="other")]
+    assert since == {}
+
+
+def test_a_blob_that_is_named_again_or_uploaded_again_waits_anew() -> None:
+    _, since = due([blob(A)], References(), {}, now=NOW, age=DAY)
+    named = references({"status": {"code": {"sha256": A}}})
+    _, since = due([blob(A)], named, since, now=NOW + 1, age=DAY)
+    assert since == {}
+    _, since = due([blob(A)], References(), {}, now=NOW, age=DAY)
+    fresh = blob(A, NOW + DAY)
+    assert due([fresh], References(), since, now=NOW + DAY + 1, age=DAY)[0] == []
+    assert due([fresh], References(), since, now=NOW + 2 * DAY, age=DAY)[0] == [fresh]
+
+
+def layer(version: int, *, deleted: bool = True, **metadata: str) -> tuple[LayerVersion, str]:
+    body = {
+        "metadata": {"name": f"deps-{version}", "namespace": "n", "uid": "u"} | metadata,
+        "spec": {"layerName": "deps", "version": version, "content": {}, "deleted": deleted},
+    }
+    return LayerVersion.read(body), ARN.format(version)
+
+
+def test_tombstones() -> None:
+    users = references({"spec": {"layers": [ARN.format(3)]}})
+    layers = [
+        layer(1),
+        layer(2, deleted=False),
+        layer(3),
+        layer(4, deletionTimestamp="2026-11-21T12:00:00Z"),
+        layer(5),
+    ]
+    assert [each.spec.version for each in removable(layers, users)] == [1]
+    assert [each.spec.version for each in removable(layers[:3], References())] == [1]
