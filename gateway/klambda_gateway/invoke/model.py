@@ -31,6 +31,8 @@ class InvokeRequest:
     payload: bytes
     """The event, at most 6 MB (checked by the caller); empty means ``{}``."""
     request_id: str
+    is_json: bool = False
+    """The payload was made by the caller: nobody need look whether it is JSON."""
     log_tail: bool = False
     client_context: str | None = None
     """JSON text, already decoded from base64."""

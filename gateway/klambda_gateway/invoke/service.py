@@ -39,7 +39,7 @@ from klambda_gateway.invoke.fate import PATIENCE_S, fate, fate_of_stream
 from klambda_gateway.invoke.header import BUFFERED, STREAMING, invoke_header
 from klambda_gateway.invoke.metrics import Unmeasured, Watching
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, InvokeStream, Resolved
-from klambda_gateway.invoke.payload import Event, NotJson, read_event
+from klambda_gateway.invoke.payload import Event, NotJson, made_event, read_event
 from klambda_gateway.invoke.story import Done, Finder, Opened, Sender, Story, Work
 from klambda_gateway.invoke.streaming import FailedStream, LiveStream
 from klambda_gateway.routing.resolve import Target
@@ -124,7 +124,12 @@ class InvokeService:
             else:
                 future.set_result(result)
 
-        return await _result(self.start(request, done, opened), future)
+        try:
+            return await _result(self.start(request, done, opened), future)
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                _left_behind(future.result())
+            raise
 
     def start(self, request: InvokeRequest, done: Done, opened: Opened | None = None) -> Story:
         """Run the function; ``done`` is told, maybe before this returns.
@@ -143,7 +148,7 @@ class InvokeService:
     # --- the steps --------------------------------------------------------------------------------
 
     def _read(self, request: InvokeRequest) -> Event:
-        event = read_event(request.payload)
+        event = made_event(request.payload) if request.is_json else read_event(request.payload)
         if isinstance(event, NotJson):
             raise errors.payload_not_json(event.detail)
         size = len(event.payload)
@@ -378,6 +383,12 @@ async def _result(story: Story, future: asyncio.Future[T | errors.LambdaError]) 
     if isinstance(result, errors.LambdaError):
         raise result
     return result
+
+
+def _left_behind(result: InvokeStream | errors.LambdaError) -> None:
+    """Close a stream that began in the very moment in which its caller went away."""
+    if not isinstance(result, errors.LambdaError):
+        result.close()
 
 
 def _cannot_start(error: StartsFail) -> errors.LambdaError:

@@ -185,6 +185,7 @@ class UrlDoor:
             qualifier=target.qualifier,
             invoked_arn=self._arn(target),
             payload=event,
+            is_json=True,
             request_id=meeting.request_id,
             trace_id=meeting.trace_id,
         )

@@ -9,13 +9,14 @@ Source: aws-contract d; AWS's developer guide, "Invoking Lambda function URLs".
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
+
+import orjson
 
 from klambda_gateway.urls.request import Origin, UrlRequest
 
@@ -28,7 +29,6 @@ CONNECTION: Final = frozenset(
      b"upgrade", b"expect")
 )  # fmt: skip
 """Headers of one connection, not of the request (RFC 9110, 7.6.1)."""
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TEXTUAL: Final = frozenset(
     ("application/json", "application/javascript", "application/xml", "application/ecmascript")
 )
@@ -62,7 +62,7 @@ class Meeting:
 
 def event_of(request: UrlRequest, meeting: Meeting) -> bytes:
     """The event, JSON."""
-    return _encode(document_of(request, meeting)).encode()
+    return orjson.dumps(document_of(request, meeting))
 
 
 def document_of(request: UrlRequest, meeting: Meeting) -> Json:

@@ -15,6 +15,7 @@ Source: aws-contract d.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import json
 import re
 from base64 import b64decode
@@ -22,6 +23,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
+
+import orjson
 
 JSON_TYPE: Final = "application/json"
 BYTES_TYPE: Final = "application/octet-stream"
@@ -110,7 +113,9 @@ def _inferred(body: bytes) -> Answer:
 
 
 def _parsed(text: bytes) -> Any:
-    try:
+    with contextlib.suppress(ValueError):
+        return orjson.loads(text)
+    try:  # NaN, and whatever else Python's own encoder writes
         return json.loads(text.decode())
     except (ValueError, RecursionError):
         raise _Unfit("not JSON") from None

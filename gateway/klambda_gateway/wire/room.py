@@ -14,16 +14,13 @@ from typing import Final
 
 from klambda_core import limits
 from klambda_gateway.urls.refusals import Refused, too_large, unavailable
+from klambda_gateway.wire.hangup import HungUp
 from klambda_gateway.wire.lingering import Receive
 
 DISCARDED_MAX: Final = 4 * limits.PAYLOAD_SYNC_MAX
 """A longer body is cut off."""
 HELD_MAX: Final = 64 << 20
 """Bytes; as much as the invoke service's own bound (design/data-plane.md, "Hot path")."""
-
-
-class HungUp(Exception):
-    """The client is gone."""
 
 
 class Room:

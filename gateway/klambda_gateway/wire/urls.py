@@ -10,19 +10,15 @@ one. Not here: any rule of function URLs (``urls``), how much of a body is kept 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 from klambda_gateway.urls.door import UrlAnswer, UrlDoor, Visit
 from klambda_gateway.urls.refusals import Refused
 from klambda_gateway.urls.request import UrlRequest
 from klambda_gateway.urls.stream import Body, CutShort
+from klambda_gateway.wire.hangup import HungUp, unless_gone
 from klambda_gateway.wire.lingering import Asgi, Message, Receive, Send
-from klambda_gateway.wire.room import HungUp, Room
-
-T = TypeVar("T")
+from klambda_gateway.wire.room import Room
 
 
 class UrlFront:
@@ -43,7 +39,7 @@ class UrlFront:
             async with self._room.body(receive) as body:
                 unread = body if isinstance(body, Refused) else None
                 request = _request(scope, visit, b"" if isinstance(body, Refused) else body)
-                answer = await _unless_gone(self._door.answer(visit, request, unread), receive)
+                answer = await unless_gone(self._door.answer(visit, request, unread), receive)
             await _send(answer, receive, send)
 
     def _visit(self, scope: Message) -> Visit | None:
@@ -70,25 +66,6 @@ def _request(scope: Message, visit: Visit, body: bytes) -> UrlRequest:
     )
 
 
-async def _unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
-    """Do it, or give up when the client hangs up. Raises HungUp."""
-    doing, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnected(receive))
-    try:
-        await asyncio.wait((doing, gone), return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            return doing.result()
-        raise HungUp
-    finally:
-        doing.cancel()
-        gone.cancel()
-        await asyncio.gather(doing, gone, return_exceptions=True)
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 async def _send(answer: UrlAnswer, receive: Receive, send: Send) -> None:
     await send(
         {"type": "http.response.start", "status": answer.status, "headers": list(answer.headers)}
@@ -97,7 +74,7 @@ async def _send(answer: UrlAnswer, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": answer.body})
         return
     try:
-        await _unless_gone(_pour(answer.stream, send), receive)
+        await unless_gone(_pour(answer.stream, send), receive)
     except CutShort:
         return  # without the last message uvicorn closes the connection
     finally:

@@ -59,6 +59,8 @@ async def test_a_large_event_and_answer_travel_in_pieces() -> None:
         first = next(iter(world.only().invokes.values()))
         assert first.header["validated"] is False
         assert len(first.body) == 65536
+        await world.gateways[0].invoke(event, is_json=True)
+        assert [*world.only().invokes.values()][-1].header["validated"] is True
 
 
 async def test_a_function_error_is_an_answer() -> None:

@@ -128,6 +128,9 @@ def test_the_policy_lets_another_account_invoke(theirs: World, client: Any) -> N
     first = theirs.invoker.requests[0]
     assert (first.namespace, first.function_name, first.invoked_arn) == (TEAM, "theirs", ARN)
     assert client.invoke(FunctionName=ARN, InvocationType="DryRun")["StatusCode"] == 204
+    assert client.invoke(FunctionName=ARN, InvocationType="Event")["StatusCode"] == 202
+    (event,) = theirs.events.events
+    assert (event.namespace, event.arn) == (TEAM, ARN)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klambda_gateway.invoke.payload import VALIDATE_LIMIT, Event, NotJson, read_event
+from klambda_gateway.invoke.payload import VALIDATE_LIMIT, Event, NotJson, made_event, read_event
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -22,6 +22,10 @@ JSON = st.recursive(
 def test_json_passes_unchanged(value: object) -> None:
     text = json.dumps(value).encode()
     assert read_event(text) == Event(payload=text, validated=len(text) <= VALIDATE_LIMIT)
+
+
+def test_what_the_gateway_made_is_not_looked_at() -> None:
+    assert made_event(b"{}" * VALIDATE_LIMIT).validated
 
 
 def test_nothing_is_an_empty_object() -> None:

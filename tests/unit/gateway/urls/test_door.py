@@ -91,6 +91,7 @@ async def test_the_function_is_invoked_as_asked(world: World) -> None:
     assert (request.function_name, request.qualifier) == ("area", None)
     assert request.invoked_arn == "arn:aws:lambda:us-east-1:111111111111:function:area"
     assert request.request_id == got.header("x-amzn-requestid")
+    assert request.is_json
     assert request.trace_id == got.header("x-amzn-trace-id") == trace
     event = world.invoker.event
     assert event["body"] == "hello"

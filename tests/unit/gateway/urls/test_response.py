@@ -77,6 +77,7 @@ def test_an_object_with_statuscode_says_it_all(
         (b'""', b""),
         (b"null", b"null"),
         (b"42", b"42"),
+        (b"[NaN]", b"[NaN]"),
         (b"true", b"true"),
         (b"[1, 2]", b"[1, 2]"),
         (b'["statusCode"]', b'["statusCode"]'),
