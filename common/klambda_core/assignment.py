@@ -12,6 +12,7 @@ from pydantic import Field
 from klambda_core.arn import default_role, function_arn
 from klambda_core.code import CodeRef
 from klambda_core.crd.base import Model
+from klambda_core.crd.code import Image
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.status import ResolvedLayer
 from klambda_core.names import LATEST
@@ -24,6 +25,13 @@ class Content(Model):
 
     sha256: str
     size: int
+
+
+class ImageStart(Model):
+    """How an image starts: its own words, or those of ImageConfig in their place."""
+
+    command: list[str]
+    working_directory: str | None = None
 
 
 class Assignment(Model):
@@ -41,7 +49,8 @@ class Assignment(Model):
     timeout: int
     ephemeral_storage: int
     environment: dict[str, str] = Field(default_factory=dict)
-    code: Content
+    code: Content | None = None
+    image: ImageStart | None = None
     layers: list[Content] = Field(default_factory=list)
     log_group: str
     log_format: str
@@ -69,7 +78,7 @@ def build(
     account: str,
     region: str,
     runtime: str,
-    code: CodeRef,
+    code: CodeRef | Image,
     layers: Sequence[ResolvedLayer] = (),
 ) -> Assignment:
     """The assignment of a revision; `version` is `$LATEST` or the number, `runtime` what runs."""
@@ -90,7 +99,8 @@ def build(
         timeout=configuration.timeout,
         ephemeral_storage=configuration.ephemeral_storage.size,
         environment=dict(variables or {}),
-        code=Content(sha256=code.sha256, size=code.size),
+        code=Content(sha256=code.sha256, size=code.size) if isinstance(code, CodeRef) else None,
+        image=image_start(configuration, code) if isinstance(code, Image) else None,
         layers=[Content(sha256=layer.sha256, size=layer.size) for layer in layers],
         log_group=logging.log_group or f"/aws/lambda/{function_name}",
         log_format=logging.log_format,
@@ -98,4 +108,15 @@ def build(
         system_log_level=logging.system_log_level or level,
         tracing_mode=configuration.tracing_config.mode,
         role=configuration.role or default_role(account),
+    )
+
+
+def image_start(configuration: Configuration, image: Image) -> ImageStart:
+    """ENTRYPOINT, CMD and WORKDIR, each replaced by what ImageConfig says (aws-contract h)."""
+    own = configuration.image_config
+    entry_point = (own.entry_point if own else None) or image.entry_point or []
+    command = (own.command if own else None) or image.command or []
+    return ImageStart(
+        command=[*entry_point, *command],
+        working_directory=(own.working_directory if own else None) or image.working_directory,
     )

@@ -1,8 +1,8 @@
 """Which code a function runs, and how `spec.code.files` becomes a zip. Pure.
 
 An explicit source (files, zip, url, s3, imageUri) wins over `blob`. It counts as resolved only when
-`status.code` was made from this very source (`source` is its digest); the leading gateway writes
-that. A blob needs no resolution.
+`status.code` (of an image `status.image`) was made from this very source (`source` is its digest);
+the gateway writes that. A blob needs no resolution.
 """
 
 import struct
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 from klambda_core.canonical import digest_of
 from klambda_core.crd.base import Json
-from klambda_core.crd.code import Blob, Sources
+from klambda_core.crd.code import Blob, Image, Sources
 from klambda_core.crd.function import Function
 from klambda_core.crd.status import ResolvedCode
 
 NO_CODE = "NoCode"
 CODE_PENDING = "CodePending"
-IMAGE_UNSUPPORTED = "ImageUnsupported"
+NO_CODE_TEXT = "There is no code: set spec.code, or upload it with UpdateFunctionCode."
+NO_IMAGE_TEXT = "There is no image: set spec.code.imageUri, or give it with UpdateFunctionCode."
 
 _EXPLICIT = ("files", "zip", "url", "s3", "image_uri")
 
@@ -48,7 +49,7 @@ def explicit_source(code: Sources | None) -> Json | None:
     chosen = next((name for name in _EXPLICIT if getattr(code, name, None) is not None), None)
     if chosen is None:
         return None
-    members = {chosen, "sha256"} if chosen == "url" else {chosen}
+    members = {chosen} | {"url": {"sha256"}, "image_uri": {"image_digest"}}.get(chosen, set())
     source: Json = code.model_dump(mode="json", by_alias=True, exclude_none=True, include=members)
     return source
 
@@ -59,29 +60,22 @@ def source_digest(code: Sources | None) -> str | None:
     return None if source is None else digest_of(source)
 
 
-def resolved_code(function: Function) -> CodeRef | Unresolved:
-    """The code that instances of `$LATEST` get, or why there is none."""
-    code = function.spec.code
-    if function.spec.package_type == "Image":
-        return Unresolved(
-            reason=IMAGE_UNSUPPORTED,
-            message="Container images cannot be run by this release; use packageType Zip.",
-            final=True,
-        )
+def resolved_code(function: Function) -> CodeRef | Image | Unresolved:
+    """The code or image that instances of `$LATEST` get, or why there is none."""
+    code, status = function.spec.code, function.status
+    image = function.spec.package_type == "Image"
     source = source_digest(code)
-    if source is None:
-        if code is None or code.blob is None:
-            return Unresolved(
-                reason=NO_CODE,
-                message="There is no code: set spec.code, or upload it with UpdateFunctionCode.",
-            )
+    if code is not None and code.blob is not None and source is None and not image:
         return reference(code.blob)
-    found = function.status.code
-    if found is not None and found.source == source:
-        return reference(found)
+    if code is None or source is None or (image and code.image_uri is None):
+        return Unresolved(reason=NO_CODE, message=NO_IMAGE_TEXT if image else NO_CODE_TEXT)
+    if image and status.image is not None and status.image.source == source:
+        return status.image
+    if not image and status.code is not None and status.code.source == source:
+        return reference(status.code)
+    what = "image is being looked up" if image else "code is being fetched"
     return _refusal(function) or Unresolved(
-        reason=CODE_PENDING,
-        message="The code is being fetched; if this lasts, see the gateway's log.",
+        reason=CODE_PENDING, message=f"The {what}; if this lasts, see the gateway's log."
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from klambda_core.canonical import digest_of
 from klambda_core.code import CodeRef, resolved_code, source_digest
 from klambda_core.crd.base import Json
+from klambda_core.crd.code import Image
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.function import Function
 from klambda_core.crd.pod import PodSettings
@@ -51,6 +52,8 @@ def function_digest(function: Function) -> str:
     code = resolved_code(function)
     if isinstance(code, CodeRef):
         identity: Json = {"sha256": code.sha256}
+    elif isinstance(code, Image):
+        identity = {"image": code.resolved}
     else:
         identity = {"source": source_digest(function.spec.code) or ""}
     resolved = {layer.arn: layer for layer in function.status.layers or []}
@@ -64,6 +67,8 @@ def function_digest(function: Function) -> str:
 def snapshot_digest(snapshot: Snapshot) -> str:
     """configDigest of a published version: equal to that of the function it was made from."""
     identity: Json = {"sha256": snapshot.code.sha256} if snapshot.code else {"source": ""}
+    if snapshot.image is not None:
+        identity = {"image": snapshot.image.resolved}
     layers = [_layer(layer) for layer in snapshot.layers or []]
     return config_digest(snapshot, code=identity, layers=layers, pod=snapshot.pod)
 

@@ -356,6 +356,55 @@ def runtime_and_handler_needed() -> LambdaError:
     )
 
 
+def image_without_runtime() -> LambdaError:
+    """400: members of deployment packages for a container image (K)."""
+    return invalid_parameter(
+        "Please don't provide Handler or Runtime or Layer when the intended function PackageType "
+        "is Image."
+    )
+
+
+def image_config_for_zip() -> LambdaError:
+    """400: ImageConfig for a deployment package (K)."""
+    return invalid_parameter(
+        "Please don't provide ImageConfig when the intended function PackageType is Zip."
+    )
+
+
+def image_uri_needed(verb: str) -> LambdaError:
+    """400: an image function without an image (L for ``updating``)."""
+    return invalid_parameter(
+        f"Please provide ImageUri when {verb} a function with packageType Image."
+    )
+
+
+def image_uri_unwanted(verb: str) -> LambdaError:
+    """400: an image for a deployment package (L for ``updating``)."""
+    return invalid_parameter(
+        f"Please don't provide ImageUri when {verb} a function with packageType Zip."
+    )
+
+
+def image_missing(uri: str) -> LambdaError:
+    """400: the registry has no such image (K)."""
+    return invalid_parameter(f"Source image {uri} does not exist. Provide a valid source image.")
+
+
+def image_invalid(uri: str, detail: str) -> LambdaError:
+    """400: what is there is no image that could run (K; the detail is ours)."""
+    return invalid_parameter(
+        f"Source image {uri} is not valid. Provide a valid source image. {detail}"
+    )
+
+
+def image_denied() -> LambdaError:
+    """403: the registry wants credentials that the installation does not have (K)."""
+    return LambdaError(
+        ACCESS_DENIED,
+        "Lambda does not have permission to access the ECR image. Check the ECR permissions.",
+    )
+
+
 def bad_zip() -> LambdaError:
     """The upload is no readable zip (K)."""
     return invalid_parameter(

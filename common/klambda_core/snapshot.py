@@ -7,11 +7,12 @@ grow and are never used again.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from klambda_core import labels
 from klambda_core.code import CodeRef, Unresolved, resolved_code
 from klambda_core.crd.base import Json
-from klambda_core.crd.code import Blob
+from klambda_core.crd.code import Blob, Image
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.function import Function
 from klambda_core.crd.status import ResolvedLayer
@@ -66,16 +67,28 @@ def publish(
     return NewVersion(number=number, manifest=_manifest(function, spec, annotations or {}))
 
 
-def snapshot_of(function: Function, code: CodeRef, layers: Sequence[ResolvedLayer]) -> Snapshot:
+def snapshot_of(
+    function: Function, code: CodeRef | Image, layers: Sequence[ResolvedLayer]
+) -> Snapshot:
     """What a version freezes: the configuration, digests of code and layers, never bytes."""
     shared = {name: getattr(function.spec, name) for name in Configuration.model_fields}
     return Snapshot(
         **shared,
         function_name=function.aws_name,
-        code=Blob(sha256=code.sha256, size=code.size, unzipped=code.unzipped),
+        code=_blob(code) if isinstance(code, CodeRef) else None,
+        image=Image(**_image_members(code)) if isinstance(code, Image) else None,
         layers=list(layers) or None,
         pod=function.spec.pod,
     )
+
+
+def _blob(code: CodeRef) -> Blob:
+    return Blob(sha256=code.sha256, size=code.size, unzipped=code.unzipped)
+
+
+def _image_members(image: Image) -> dict[str, Any]:
+    """The members without `source`, which is about the function's spec."""
+    return {name: getattr(image, name) for name in Image.model_fields}
 
 
 def owner_reference(function: Function) -> Json:

@@ -36,6 +36,8 @@ from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.code.sweeper import Sweeper
 from klambda_gateway.events.parts import EventParts
 from klambda_gateway.ids import request_ids
+from klambda_gateway.images.finder import ImageFinder
+from klambda_gateway.images.secrets import PullSecrets
 from klambda_gateway.instances.assignment import Assignments
 from klambda_gateway.instances.credentials import SessionCredentials
 from klambda_gateway.instances.deployments import DeploymentFacts
@@ -91,6 +93,7 @@ class Gateway:
             port=settings.instance_port,
         )
         self.blobs = Blobs(settings.store_url, key)
+        self.images = ImageFinder(settings.images, PullSecrets(api, settings.namespace))
         self.keys = Keys(api, settings.namespace, accounts=watched or None)
         self.mint = Mint(key)
         self.accounts = Accounts(settings.accounts, None if watched else api)
@@ -174,6 +177,7 @@ class Gateway:
             self.blobs,
             self.shelf,
             self.fetcher,
+            self.images,
             namespaces=self.settings.watch_namespaces or None,
             observe=self.mirrors.observe,
         )
@@ -239,6 +243,7 @@ class Gateway:
         return Services(
             objects=objects,
             blobs=self.blobs,
+            images=self.images,
             invoker=self.service,
             gate=self.gate,
             authorizer=self.authorizer,

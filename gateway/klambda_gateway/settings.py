@@ -18,6 +18,7 @@ from klambda_gateway.code.fetching import Allowed
 from klambda_gateway.code.signing import Credentials
 from klambda_gateway.events.deliver.signing import Keys
 from klambda_gateway.events.settings import EventSettings, event_settings
+from klambda_gateway.images.finder import ImageSettings
 
 REGION_DEFAULT: Final = "us-east-1"
 
@@ -64,6 +65,7 @@ class Settings:
     bearer_tokens: bool = True
     """Whether Kubernetes' tokens are accepted beside signatures."""
     runtimes: tuple[str, ...] = ()
+    images: ImageSettings = field(default_factory=ImageSettings)
     fast_lane: bool = True
     """Whether plain invocations run below ASGI."""
     log_level: str = "INFO"
@@ -123,11 +125,26 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         cors_origins=tuple(read.text("KLAMBDA_CORS_ORIGINS", "").split()),
         bearer_tokens=read.switch("KLAMBDA_BEARER_TOKENS", default=basis.bearer_tokens),
         runtimes=tuple(sorted({*runtimes, *substitutions})),
+        images=_images(read.document("KLAMBDA_FUNCTION_IMAGES")),
         fast_lane=read.switch("KLAMBDA_FAST_LANE", default=basis.fast_lane),
         log_level=read.text("KLAMBDA_LOG_LEVEL", basis.log_level),
         linger_seconds=read.seconds("KLAMBDA_LINGER_SECONDS", basis.linger_seconds),
         grace_seconds=read.seconds("KLAMBDA_GRACE_SECONDS", basis.grace_seconds),
         events=read.events(),
+    )
+
+
+def _images(document: Mapping[str, Any]) -> ImageSettings:
+    def names(member: str) -> tuple[str, ...]:
+        found = document.get(member, [])
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            raise SettingsError(f"KLAMBDA_FUNCTION_IMAGES: {member} must be a list of names")
+        return tuple(found)
+
+    return ImageSettings(
+        registries=names("registries"),
+        insecure=names("insecureRegistries"),
+        pull_secrets=names("pullSecrets"),
     )
 
 

@@ -6,7 +6,7 @@ and planning build on these.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from klambda_core import assignment, digest, names
@@ -14,6 +14,7 @@ from klambda_core.assignment import Assignment
 from klambda_core.canonical import canonical_json
 from klambda_core.code import CODE_PENDING, CodeRef, Unresolved, resolved_code
 from klambda_core.crd import Active, Condition, Failed, Function, Version
+from klambda_core.crd.code import Image
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.pod import PodSettings
 from klambda_core.crd.status import ResolvedLayer
@@ -39,7 +40,7 @@ class Subject:
     function_name: str
     version: str
     configuration: Configuration
-    code: CodeRef | Unresolved
+    code: CodeRef | Image | Unresolved
     layers: Sequence[ResolvedLayer] | Unresolved
     pod: PodSettings | None
     config_digest: str
@@ -60,6 +61,8 @@ class Target:
     bootstrap: str | None
     substituted: bool
     assignment: Assignment
+    init_image: str | None = None
+    """Where init comes from, for an image of the user's that does not carry it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +106,10 @@ def subject_of_function(function: Function) -> Subject:
 def subject_of_version(version: Version) -> Subject:
     """A published version."""
     snapshot = version.spec.snapshot
-    code: CodeRef | Unresolved
-    if snapshot.code is None:
+    code: CodeRef | Image | Unresolved
+    if snapshot.image is not None:
+        code = snapshot.image
+    elif snapshot.code is None:
         message = "The snapshot has no code; publish the version again."
         code = Unresolved(reason="NoCode", message=message, final=True)
     else:
@@ -133,12 +138,22 @@ def assess(subject: Subject, world: World) -> Target | Blocked:
     """The revision that the subject asks for, or what stands in its way."""
     code, layers = subject.code, subject.layers
     if isinstance(code, Unresolved):
-        return _unresolved(code, reasons.CODE_INVALID_ZIP)
+        return _code_unresolved(subject, code)
     if isinstance(layers, Unresolved):
         return _unresolved(layers, reasons.CODE_INVALID_CONFIGURATION)
     if trouble := _configuration_trouble(subject.configuration):
         return trouble
+    if isinstance(code, Image):
+        return _image_target(subject, code, world)
     return _target(subject, code, layers, world)
+
+
+def _code_unresolved(subject: Subject, code: Unresolved) -> Blocked:
+    """Of an image ImageResolved says it too, which users of container images look for."""
+    if subject.configuration.package_type != "Image":
+        return _unresolved(code, reasons.CODE_INVALID_ZIP)
+    blocked = _unresolved(code, reasons.CODES_OF_IMAGES.get(code.reason, "InvalidImage"))
+    return replace(blocked, condition=reasons.IMAGE_RESOLVED)
 
 
 def _unresolved(part: Unresolved, code: str) -> Blocked:
@@ -179,7 +194,50 @@ def _target(
             code=reasons.CODE_INVALID_RUNTIME,
         )
     runtime, row = found
-    platform = Platform(image=row.image, region=world.region, account=world.account)
+    return _made(
+        subject,
+        code,
+        world,
+        layers=layers,
+        image=row.image,
+        runtime=runtime,
+        bootstrap=row.bootstrap,
+        substituted=runtime != wanted,
+    )
+
+
+def _image_target(subject: Subject, image: Image, world: World) -> Target | Blocked:
+    if assignment.image_start(subject.configuration, image).command == []:
+        return Blocked(
+            condition=reasons.IMAGE_RESOLVED,
+            reason=reasons.NO_ENTRY_POINT,
+            message=reasons.no_entry_point(image.uri),
+            code=reasons.CODE_INVALID_IMAGE,
+        )
+    init = None if image.init else world.images.init
+    if init == "":
+        return Blocked(
+            condition=reasons.IMAGE_RESOLVED,
+            reason=reasons.NO_INIT,
+            message=reasons.no_init(image.uri),
+        )
+    return _made(subject, image, world, image=image.resolved, runtime="", init_image=init)
+
+
+def _made(
+    subject: Subject,
+    code: CodeRef | Image,
+    world: World,
+    *,
+    image: str,
+    runtime: str,
+    layers: Sequence[ResolvedLayer] = (),
+    bootstrap: str | None = None,
+    substituted: bool = False,
+    init_image: str | None = None,
+) -> Target:
+    made_of = f"{image} {init_image}" if init_image else image
+    platform = Platform(image=made_of, region=world.region, account=world.account)
     revision = digest.revision(subject.config_digest, platform)
     return Target(
         config_digest=subject.config_digest,
@@ -188,9 +246,10 @@ def _target(
             subject.function_object, subject.version, revision, subject.uid
         ),
         runtime=runtime,
-        image=row.image,
-        bootstrap=row.bootstrap,
-        substituted=runtime != wanted,
+        image=image,
+        bootstrap=bootstrap,
+        substituted=substituted,
+        init_image=init_image,
         assignment=assignment.build(
             subject.configuration,
             revision=revision,

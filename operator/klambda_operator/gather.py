@@ -271,6 +271,7 @@ class Gatherer:
             installation_key=self._installation_key,
             freeze=settings.freeze,
             urls=settings.urls,
+            images=settings.images,
         )
 
 

@@ -15,7 +15,7 @@ from klambda_core.crd import Alias, Function, Version
 from klambda_core.crd.base import KubeObject, ObjectMeta
 from klambda_core.kinds import Kind
 from klambda_core.urls import UrlPlace, url_id
-from klambda_operator.settings import Runtimes
+from klambda_operator.settings import Runtimes, UserImages
 
 Json = dict[str, Any]
 
@@ -99,6 +99,7 @@ class World:
     runtimes: Runtimes
     installation_key: str = field(repr=False)
     freeze: str = ""
+    images: UserImages = field(default_factory=UserImages)
     urls: UrlPlace = field(default_factory=lambda: UrlPlace(region="us-east-1"))
 
     def url(self, function: str, qualifier: str | None = None) -> str:

@@ -21,6 +21,8 @@ BLOCKED: Final = "Blocked"
 INVALID_OBJECT: Final = "InvalidObject"
 INVALID_CONFIGURATION: Final = "InvalidConfiguration"
 UNKNOWN_RUNTIME: Final = "UnknownRuntime"
+NO_ENTRY_POINT: Final = "NoEntryPoint"
+NO_INIT: Final = "NoInitImage"
 NAME_CONFLICT: Final = "NameConflict"
 APPLY_FAILED: Final = "ApplyFailed"
 BEING_DELETED: Final = "BeingDeleted"
@@ -37,6 +39,14 @@ CODE_INVALID_RUNTIME: Final = "InvalidRuntime"
 CODE_INVALID_CONFIGURATION: Final = "InvalidConfiguration"
 CODE_INVALID_ZIP: Final = "InvalidZipFileException"
 CODE_INTERNAL: Final = "InternalError"
+CODE_INVALID_IMAGE: Final = "InvalidImage"
+CODES_OF_IMAGES: Final = {
+    "ImageNotFound": "ImageDeleted",
+    "ImageAccessDenied": "ImageAccessDenied",
+    "InvalidImage": CODE_INVALID_IMAGE,
+    "RegistryNotAllowed": "ImageAccessDenied",
+}
+"""By reason of CodeResolved: what the gateway finds out about an image."""
 
 
 def unknown_runtime(runtime: str, known: list[str]) -> str:
@@ -44,6 +54,19 @@ def unknown_runtime(runtime: str, known: list[str]) -> str:
     return (
         f"No image runs {runtime!r} here. Use one of {', '.join(sorted(known)) or '(none)'}, "
         "or add a row to the chart's runtimes."
+    )
+
+
+def no_entry_point(image: str) -> str:
+    """Nothing says what to run."""
+    return f"Image {image} has neither ENTRYPOINT nor CMD: give one in spec.imageConfig."
+
+
+def no_init(image: str) -> str:
+    """The installation has no image to take init from."""
+    return (
+        f"Image {image} does not carry Klambda's init, and the chart's images.init is empty: set "
+        "it, or copy /klambda/init and its label into the image."
     )
 
 

@@ -45,6 +45,16 @@ class Runtimes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserImages:
+    """What container images of functions get from us."""
+
+    init: str = ""
+    """Image from which init is taken for those that do not carry it."""
+    pull_secrets: tuple[str, ...] = ()
+    """Secrets of a function's namespace that its pods name beside their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that the environment says."""
 
@@ -54,6 +64,7 @@ class Settings:
     region: str = DEFAULT_REGION
     urls: UrlPlace = field(default_factory=lambda: UrlPlace(region=DEFAULT_REGION))
     runtimes: Runtimes = field(default_factory=Runtimes)
+    images: UserImages = field(default_factory=UserImages)
     accounts: Mapping[str, str] = field(default_factory=dict)
     installation_secret: str = "klambda-installation"  # noqa: S105 - the Secret's name
     lease_name: str = "klambda-operator"
@@ -76,6 +87,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         region=environ.get("KLAMBDA_REGION") or DEFAULT_REGION,
         urls=_urls(environ),
         runtimes=_runtimes(environ),
+        images=_images(environ),
         accounts=_strings(environ, "KLAMBDA_ACCOUNTS"),
         installation_secret=environ.get("KLAMBDA_INSTALLATION_SECRET")
         or defaults.installation_secret,
@@ -133,6 +145,14 @@ def _runtimes(environ: Mapping[str, str]) -> Runtimes:
         if new not in images:
             raise SettingsError(f"KLAMBDA_RUNTIME_SUBSTITUTIONS: {old} → {new} has no image")
     return Runtimes(images=images, substitutes=substitutes)
+
+
+def _images(environ: Mapping[str, str]) -> UserImages:
+    document = _document(environ, "KLAMBDA_FUNCTION_IMAGES")
+    secrets = document.get("pullSecrets", [])
+    if not isinstance(secrets, list) or not all(isinstance(each, str) for each in secrets):
+        raise SettingsError("KLAMBDA_FUNCTION_IMAGES: pullSecrets must be a list of names")
+    return UserImages(init=environ.get("KLAMBDA_INIT_IMAGE", ""), pull_secrets=tuple(secrets))
 
 
 def _strings(environ: Mapping[str, str], name: str) -> dict[str, str]:

@@ -34,8 +34,11 @@ func init() { runtime.LockOSThread() }
 
 func main() {
 	booted := time.Now()
-	if len(os.Args) > 1 && os.Args[1] == "version" {
-		fmt.Println(version)
+	if len(os.Args) > 1 {
+		if err := command(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "klambda init:", err)
+			os.Exit(1)
+		}
 		return
 	}
 	runtime.GOMAXPROCS(1)
@@ -44,6 +47,28 @@ func main() {
 		fmt.Fprintln(os.Stderr, "klambda init:", err)
 		os.Exit(1)
 	}
+}
+
+// command is what init does when it is not PID 1 of a function: `version`, or `install PATH`, which copies the program to
+// where the container of an image without it will find it (in an init container, which may have no shell).
+func command(words []string) error {
+	switch {
+	case len(words) == 1 && words[0] == "version":
+		fmt.Println(version)
+		return nil
+	case len(words) == 2 && words[0] == "install":
+		return install(words[1])
+	default:
+		return fmt.Errorf("unknown command %q: version, install PATH", words)
+	}
+}
+
+func install(path string) error {
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, program, 0o755) //nolint:gosec // others execute it
 }
 
 func run(booted time.Time) error {

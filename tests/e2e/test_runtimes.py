@@ -262,7 +262,7 @@ def rectangle(cluster: Cluster, name: str, program: Path) -> None:
     cluster.deploy(name, files, executable=files, Runtime="provided.al2023", Handler="any")
     answer = cluster.invoke_raw(name, b'{"length": 6, "width": 7}', LogType="Tail")
     request = answer["ResponseMetadata"]["RequestId"]
-    assert answer["Payload"] == f'{{"area":42,"requestId":"{request}"}}'.encode()
+    assert json.loads(answer["Payload"]) == {"area": 42, "requestId": request}
     assert "the area is 42" in answer["Log"]
     failed = cluster.invoke_raw(name, b'{"length": -6, "width": 7}')
     assert failed["FunctionError"] == "Unhandled"

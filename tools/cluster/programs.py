@@ -84,6 +84,7 @@ HELM = Program(
 COREDNS = Program(name="coredns", module=MODULES / "coredns", links=("coredns",))
 PAUSE = Program(name="pause", module=MODULES / "pause", links=("pause",))
 FORWARD = Program(name="forward", module=MODULES / "forward", links=("forward",))
+REGISTRY = Program(name="registry", module=MODULES / "registry", links=("registry",))
 KIND = Program(name="kind", module=MODULES / "kind", package="sigs.k8s.io/kind", links=("kind",))
 VERSITYGW = Program(  # an S3 server, for tests
     name="versitygw",

@@ -43,7 +43,7 @@ def values(
     absent = set(defaults["runtimes"]).difference(runtimes)
     orphans = {old: None for old, new in defaults["runtimeSubstitutions"].items() if new in absent}
     return {
-        "images": {"controlPlane": references["control-plane"]},
+        "images": {"controlPlane": references["control-plane"], "init": references["init"]},
         "runtimes": {**runtimes, **dict.fromkeys(absent)},
         "runtimeSubstitutions": orphans,
         **cluster,

@@ -1,7 +1,7 @@
 """Our kinds as pydantic models: the single source of the CRDs (see `base`)."""
 
 from klambda_core.crd.alias import Alias, AliasSpec, AliasStatus, WeightedVersion
-from klambda_core.crd.code import Blob, Code, Content, Sources
+from klambda_core.crd.code import Blob, Code, Content, Image, Sources
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.event_source import EventSourceMapping
 from klambda_core.crd.function import Function, FunctionSpec, FunctionStatus, Published
@@ -12,7 +12,14 @@ from klambda_core.crd.layer import (
     LayerVersionStatus,
 )
 from klambda_core.crd.signing import CodeSigningConfig
-from klambda_core.crd.status import Active, Condition, Failed, ResolvedCode, ResolvedLayer
+from klambda_core.crd.status import (
+    Active,
+    Condition,
+    Failed,
+    ResolvedCode,
+    ResolvedImage,
+    ResolvedLayer,
+)
 from klambda_core.crd.version import Snapshot, Version, VersionSpec, VersionStatus
 
 MODELS = (Function, Version, Alias, LayerVersion, EventSourceMapping, CodeSigningConfig)
@@ -34,12 +41,14 @@ __all__ = [
     "Function",
     "FunctionSpec",
     "FunctionStatus",
+    "Image",
     "LayerPermission",
     "LayerVersion",
     "LayerVersionSpec",
     "LayerVersionStatus",
     "Published",
     "ResolvedCode",
+    "ResolvedImage",
     "ResolvedLayer",
     "Snapshot",
     "Sources",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from klambda_core.crd.base import MAP_ATOMIC, Json, Model, cel, rule
+from klambda_core.crd.base import LIST_ATOMIC, MAP_ATOMIC, Json, Model, cel, rule
 from klambda_core.limits import FILES_BYTES_MAX, FILES_COUNT_MAX, ZIP_BASE64_MAX
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", max_length=64)]
@@ -22,6 +22,32 @@ class Blob(Model):
     unzipped: int | None = Field(None, ge=0, description="Bytes of its files.")
 
 
+Words = Annotated[
+    list[Annotated[str, Field(max_length=4096)]],
+    Field(max_length=128, json_schema_extra=LIST_ATOMIC),
+]
+
+
+class Image(Model):
+    """A container image, pinned, with what it says about its own start."""
+
+    uri: str = Field(max_length=1024, description="The image as the user names it.")
+    resolved: str = Field(
+        max_length=1280, pattern="@sha256:[0-9a-f]{64}$", description="The image by its digest."
+    )
+    entry_point: Words | None = Field(None, description="Its ENTRYPOINT.")
+    command: Words | None = Field(None, description="Its CMD.")
+    working_directory: Annotated[str, Field(max_length=4096)] | None = Field(
+        None, description="Its WORKDIR."
+    )
+    init: bool = Field(False, description="Whether it carries Klambda's init (label).")
+
+    @property
+    def digest(self) -> str:
+        """The image's digest, hex."""
+        return self.resolved.rpartition(":")[2]
+
+
 class S3Source(Model):
     """Code in an S3-compatible bucket."""
 
@@ -32,7 +58,13 @@ class S3Source(Model):
     )
 
 
-def _one_of(field: str, *sources: str) -> Json:
+_PINNED = rule(
+    "!has(self.imageDigest) || has(self.imageUri)",
+    "code.imageDigest says which image code.imageUri means: give both",
+)
+
+
+def _one_of(field: str, *sources: str, also: Json | None = None) -> Json:
     """At most one explicit source."""
     count = " + ".join(f"(has(self.{source}) ? 1 : 0)" for source in sources)
     names = ", ".join(sources[:-1]) + f" and {sources[-1]}"
@@ -41,6 +73,7 @@ def _one_of(field: str, *sources: str) -> Json:
         rule(
             "has(self.url) == has(self.sha256)", f"{field}.url and {field}.sha256 belong together"
         ),
+        *([also] if also else []),
     )
 
 
@@ -77,11 +110,14 @@ class Code(Sources):
     """The function's code: at most one of files, zip, url, s3, imageUri, or an uploaded blob."""
 
     model_config = ConfigDict(
-        json_schema_extra=_one_of("code", "files", "zip", "url", "s3", "imageUri")
+        json_schema_extra=_one_of("code", "files", "zip", "url", "s3", "imageUri", also=_PINNED)
     )
 
     image_uri: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
         None, description="A container image (packageType Image)."
+    )
+    image_digest: Annotated[str, Field(max_length=71, pattern="^sha256:[0-9a-f]{64}$")] | None = (
+        Field(None, description="What the image's tag meant when it was set; else it is looked up.")
     )
 
 

@@ -24,6 +24,7 @@ from klambda_core.crd.status import (
     Conditions,
     Failed,
     ResolvedCode,
+    ResolvedImage,
     ResolvedLayer,
     UrlAddress,
 )
@@ -151,6 +152,7 @@ class FunctionStatus(Model):
         None, description="The name in Lambda's API."
     )
     code: ResolvedCode | None = Field(None, description="The code that an explicit source led to.")
+    image: ResolvedImage | None = Field(None, description="The image that code.imageUri led to.")
     layers: list[ResolvedLayer] | None = Field(
         None,
         max_length=LAYERS_MAX,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from klambda_core.crd.base import Model, list_map
+from klambda_core.crd.code import Image
 
 
 class Condition(Model):
@@ -88,6 +89,12 @@ class ResolvedCode(Model):
     size: int = Field(ge=0, description="Bytes of the zip.")
     unzipped: int | None = Field(None, ge=0, description="Bytes of its files.")
     source: str = Field(max_length=64, description="Digest of the source it was made from.")
+
+
+class ResolvedImage(Image):
+    """The image that code.imageUri led to."""
+
+    source: str = Field(max_length=64, description="Digest of the source it was found for.")
 
 
 class ResolvedLayer(Model):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from klambda_core.crd.access import EventInvokeConfig, Policy, RuntimeManagement
 from klambda_core.crd.base import LIST_ATOMIC, Column, Definition, KubeObject, Model, cel, rule
-from klambda_core.crd.code import Blob
+from klambda_core.crd.code import Blob, Image
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.pod import PodSettings
 from klambda_core.crd.status import (
@@ -44,9 +44,7 @@ class Snapshot(Configuration):
         description="The function's name in Lambda's API.",
     )
     code: Blob | None = Field(None, description="The code.")
-    image: Annotated[str, Field(max_length=1024)] | None = Field(
-        None, description="The image with its digest (packageType Image)."
-    )
+    image: Image | None = Field(None, description="The image (packageType Image).")
     layers: list[ResolvedLayer] | None = Field(
         None,
         max_length=LAYERS_MAX,

@@ -29,6 +29,7 @@ from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.fetching import Fetcher
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.events.intake import Intake
+from klambda_gateway.images.finder import Images
 from klambda_gateway.invoke.model import Invoker
 
 CHECKS = 2
@@ -56,6 +57,7 @@ class Services:
 
     objects: Objects
     blobs: Blobs
+    images: Images
     invoker: Invoker
     events: Intake
     gate: Gate

@@ -105,18 +105,19 @@ def tags(given: Mapping[str, str] | None) -> None:
 
 def package(given: Mapping[str, Any]) -> None:
     """What belongs together at creation: package type, runtime and handler, image."""
-    code = given["Code"]
-    if given.get("PackageType", "Zip") == "Image":
-        raise errors.invalid_parameter(
-            "PackageType Image is not supported by this installation: use a deployment package."
-        )
-    if "ImageUri" in code:
-        raise errors.invalid_parameter(
-            "Please don't provide ImageUri when updating a function with packageType Zip."
-        )
-    if "Runtime" not in given or "Handler" not in given:
+    package_type = given.get("PackageType", "Zip")
+    members(given, package_type)
+    if package_type == "Zip" and ("Runtime" not in given or "Handler" not in given):
         raise errors.runtime_and_handler_needed()
     architectures(given)
+
+
+def members(given: Mapping[str, Any], package_type: str) -> None:
+    """Members that the package type does not know."""
+    if package_type == "Image" and any(given.get(n) for n in ("Runtime", "Handler", "Layers")):
+        raise errors.image_without_runtime()
+    if package_type == "Zip" and given.get("ImageConfig"):
+        raise errors.image_config_for_zip()
 
 
 def architectures(given: Mapping[str, Any]) -> None:

@@ -39,6 +39,7 @@ async def update_function_configuration(services: Services, call: Call) -> Reply
     await check_pod(services, call, function)
     check_role(services, call, function.aws_name)
     checks.configuration(given, runtimes=services.runtimes)
+    checks.members(given, function.spec.package_type)
     layers = await resolved(services, call, given, function)
 
     def decide(current: Function) -> Json:

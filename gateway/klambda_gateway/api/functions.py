@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 from klambda_core import errors
-from klambda_core.code import CodeRef, reference, resolved_code
-from klambda_core.crd import Blob, Function, Version
+from klambda_core.code import CodeRef, resolved_code
+from klambda_core.crd import Blob, Function, Image, Version
 from klambda_core.crd.base import Json
 from klambda_core.names import LATEST, object_name
 from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
-from klambda_gateway.api.code import uploaded
 from klambda_gateway.api.function_layers import check_size, remembered, resolved
 from klambda_gateway.api.lookup import Found, check_role, find, function_of, place_of
 from klambda_gateway.api.naming import Target
 from klambda_gateway.api.objects import NameBusy
+from klambda_gateway.api.packages import Source, source_of, told
 from klambda_gateway.api.paging import page, with_marker
 from klambda_gateway.api.signing import check_exists, check_signature
 from klambda_gateway.api.spec import spec_members, without_nulls
@@ -43,15 +43,23 @@ async def create_function(services: Services, call: Call) -> Reply:
         config = await check_exists(services, call, given["CodeSigningConfigArn"])
         check_signature(config, target.name)
     layers = await resolved(services, call, given)
-    blob = await uploaded(services, call, given["Code"])
-    check_size(reference(blob), layers)
+    source = await source_of(
+        services,
+        call,
+        given["Code"],
+        package_type=given.get("PackageType", "Zip"),
+        architecture=given.get("Architectures", ["x86_64"])[0],
+        verb="creating",
+    )
+    check_size(source.ref, layers)
     try:
         function = await services.objects.create(
-            Function, call.namespace, _manifest(target.name, given, blob)
+            Function, call.namespace, _manifest(target.name, given, source)
         )
     except NameBusy:
         raise errors.function_exists(target.name) from None
     function = await remembered(services, function, layers)
+    function = await told(services, function, source)
     place = place_of(call)
     if given.get("Publish"):
         version = await publish(services, function)
@@ -59,9 +67,9 @@ async def create_function(services: Services, call: Call) -> Reply:
     return Reply(status=201, document=function_configuration(function, place))
 
 
-def _manifest(name: str, given: dict[str, Any], blob: Blob) -> Json:
+def _manifest(name: str, given: dict[str, Any], source: Source) -> Json:
     spec = without_nulls(spec_members(given))
-    spec["code"] = {"blob": blob.to_json()}
+    spec["code"] = source.code
     stored_as = object_name(name)
     if stored_as != name:
         spec["functionName"] = name
@@ -101,16 +109,23 @@ def _configuration(found: Found, target: Target, call: Call) -> Json:
 
 
 def _code(services: Services, call: Call, found: Found) -> Json:
-    if found.version is not None:
-        blob = found.version.spec.snapshot.code
-        sha256 = None if blob is None else blob.sha256
-    else:
-        code = resolved_code(found.function)
-        sha256 = code.sha256 if isinstance(code, CodeRef) else None
+    snapshot = found.version.spec.snapshot if found.version is not None else None
+    code = (snapshot.image or snapshot.code) if snapshot else resolved_code(found.function)
+    if (snapshot or found.function.spec).package_type == "Image":
+        return _image(found.function, code if isinstance(code, Image) else None)
+    sha256 = code.sha256 if isinstance(code, CodeRef | Blob) else None
     document: Json = {"RepositoryType": "S3"}
     if sha256 is not None:
         document["Location"] = services.links.make(call.base_url, call.namespace, sha256)
     return document
+
+
+def _image(function: Function, image: Image | None) -> Json:
+    document: Json = {"RepositoryType": "ECR"}
+    if image is not None:
+        return document | {"ImageUri": image.uri, "ResolvedImageUri": image.resolved}
+    uri = function.spec.code.image_uri if function.spec.code is not None else None
+    return document if uri is None else document | {"ImageUri": uri}
 
 
 async def delete_function(services: Services, call: Call) -> Reply:

@@ -10,7 +10,7 @@ crash in between) is skipped for ever: numbers only grow. What a version freezes
 from __future__ import annotations
 
 from klambda_core import errors
-from klambda_core.code import CODE_PENDING, CodeRef, Unresolved, resolved_code
+from klambda_core.code import CODE_PENDING, Unresolved, resolved_code
 from klambda_core.crd import Function, Version
 from klambda_core.crd.base import Json
 from klambda_core.names import LATEST
@@ -69,7 +69,7 @@ async def publish_version(services: Services, call: Call) -> Reply:
     check_revision(function, given.get("RevisionId"))
     check_changeable(function, target.function_arn)
     code = resolved_code(function)
-    current = code_sha256(code if isinstance(code, CodeRef) else None)
+    current = None if isinstance(code, Unresolved) else code_sha256(code)
     if given.get("CodeSha256") not in (None, "", current):
         raise errors.invalid_parameter(
             f"CodeSHA256 ({given['CodeSha256']}) is different from current CodeSHA256 in $LATEST "

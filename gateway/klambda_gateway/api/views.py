@@ -16,8 +16,8 @@ from typing import Any
 
 from klambda_core import arn, labels
 from klambda_core.clock import kube_to_lambda
-from klambda_core.code import CodeRef, resolved_code
-from klambda_core.crd import Alias, Blob, Configuration, Function, Version
+from klambda_core.code import CodeRef, Unresolved, resolved_code
+from klambda_core.crd import Alias, Blob, Configuration, Function, Image, Version
 from klambda_core.crd.base import Json, KubeObject, Model
 from klambda_core.names import LATEST
 from klambda_core.state import (
@@ -50,9 +50,11 @@ IN_PROGRESS: Json = {
 """What the answer of every update says, whatever it changed (D: function states)."""
 
 
-def code_sha256(ref: CodeRef | Blob | None) -> str | None:
-    """CodeSha256: base64 of the zip's digest."""
-    return None if ref is None else base64.b64encode(bytes.fromhex(ref.sha256)).decode()
+def code_sha256(ref: CodeRef | Blob | Image | None) -> str | None:
+    """CodeSha256: base64 of the zip's digest; of an image its digest in hex."""
+    if ref is None or isinstance(ref, Image):
+        return None if ref is None else ref.digest
+    return base64.b64encode(bytes.fromhex(ref.sha256)).decode()
 
 
 def function_configuration(
@@ -60,7 +62,7 @@ def function_configuration(
 ) -> Json:
     """FunctionConfiguration of ``$LATEST``; ``qualifier``: as asked for."""
     code = resolved_code(function)
-    ref = code if isinstance(code, CodeRef) else None
+    ref = None if isinstance(code, Unresolved) else code
     name = function.aws_name
     document = _identity(function, place.function_arn(name, qualifier), name, LATEST, ref)
     document |= _configuration(function.spec, name, place)
@@ -81,7 +83,7 @@ def version_configuration(
     snapshot, number = version.spec.snapshot, str(version.spec.version)
     name = snapshot.function_name
     version_arn = place.function_arn(name, qualifier or number)
-    document = _identity(version, version_arn, name, number, snapshot.code)
+    document = _identity(version, version_arn, name, number, snapshot.image or snapshot.code)
     document |= _configuration(snapshot, name, place)
     document["Description"] = version.spec.description
     if snapshot.snap_start.apply_on == "PublishedVersions":
@@ -127,12 +129,16 @@ def last_modified(item: KubeObject) -> str:
 
 
 def _identity(
-    item: KubeObject, item_arn: str, name: str, version: str, code: CodeRef | Blob | None
+    item: KubeObject,
+    item_arn: str,
+    name: str,
+    version: str,
+    code: CodeRef | Blob | Image | None,
 ) -> Json:
     document: Json = {
         "FunctionName": name,
         "FunctionArn": item_arn,
-        "CodeSize": 0 if code is None else code.size,
+        "CodeSize": 0 if code is None or isinstance(code, Image) else code.size,
         "LastModified": last_modified(item),
         "Version": version,
         "RevisionId": revision_id(item),

@@ -1,11 +1,12 @@
-"""Resolution: all code and all layers end up in the store, and the objects' statuses say so.
+"""Resolution: all code and all layers end up in the store, images pinned; statuses say so.
 
-Place: a task of the gateway that holds the lease; it owns ``status.code``, ``status.layers`` and
-the conditions CodeResolved and LayersResolved of Functions, and the status of LayerVersions
-(docs/runtime-contract.md, 7). Invariants: what is wrong in an object is said once and waits for its
-change; a status is written only when it would differ; a change of any LayerVersion makes the
-functions that wait for one look again. Being run twice is harmless: blobs are named by digest,
-statuses are applied. Not here: what is to be done (``sources``, ``layers``), when (``worklist``).
+Place: a task of the gateway that holds the lease; it owns ``status.code``, ``status.image``,
+``status.layers`` and the conditions CodeResolved and LayersResolved of Functions, and the status of
+LayerVersions (docs/runtime-contract.md, 7). Invariants: what is wrong in an object is said once and
+waits for its change; a status is written only when it would differ; a change of any LayerVersion
+makes the functions that wait for one look again. Being run twice is harmless: blobs are named by
+digest, statuses are applied. Not here: what is to be done (``sources``, ``layers``), when
+(``worklist``).
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ from klambda_gateway.blobs import Blobs
 from klambda_gateway.code import layers, sources
 from klambda_gateway.code.fetching import Fetcher, Unfetched
 from klambda_gateway.code.shelf import Shelf
-from klambda_gateway.code.sources import Fetch, Lookup, Outcome, Package, Resolvable
+from klambda_gateway.code.sources import Fetch, Lookup, Outcome, Package, Resolvable, Search
 from klambda_gateway.code.worklist import WAIT_S, Worklist
 from klambda_gateway.code.zips import check_zip
+from klambda_gateway.images.finder import Images
+from klambda_gateway.images.trouble import ImageTrouble
 from klambda_kube.api import Api
 from klambda_kube.errors import Conflict, NotFound
 from klambda_obs import logs
@@ -49,6 +52,7 @@ class CodeResolver:
         blobs: Blobs,
         shelf: Shelf,
         fetcher: Fetcher,
+        images: Images,
         *,
         namespaces: Sequence[str] | None = None,
         observe: Callable[[Mapping[str, Any]], None] = lambda _: None,
@@ -60,6 +64,7 @@ class CodeResolver:
         self._blobs = blobs
         self._shelf = shelf
         self._fetcher = fetcher
+        self._images = images
         self._observe = observe
         self._now = now
         self._functions = Worklist(
@@ -122,6 +127,8 @@ class CodeResolver:
                 return sources.missing(item, work.sha256)
             case Fetch():
                 return await self._fetched(item, work)
+            case Search():
+                return await self._looked_up(work)
             case Outcome():
                 return work
 
@@ -140,6 +147,13 @@ class CodeResolver:
         code = ResolvedCode(sha256=ref.sha256, size=ref.size, unzipped=unzipped, source=work.source)
         return sources.stored(item, ref.sha256, code)
 
+    async def _looked_up(self, work: Search) -> Outcome:
+        try:
+            image = await self._images.find(work.uri, work.digest, work.architecture)
+        except ImageTrouble as trouble:
+            return sources.not_found(trouble)
+        return sources.found(image, work.source)
+
     async def _layers_of(self, function: Function, code: Outcome) -> list[ResolvedLayer] | Trouble:
         wanted = function.spec.layers or []
         found = await self._shelf.resolve(function.namespace, wanted, layers.known(function))
@@ -150,9 +164,14 @@ class CodeResolver:
     async def _tell(
         self, function: Function, code: Outcome, found: list[ResolvedLayer] | Trouble
     ) -> None:
-        """Write what was found: the layers first, for the condition is about them."""
+        """Write what was found: layers and image first, for the conditions are about them."""
+        news: dict[str, Any] = {}
         if not isinstance(found, Trouble) and found != (function.status.layers or []):
-            function = await self._write_layers(function, found)
+            news["layers"] = [layer.to_json() for layer in found] or None
+        if code.image is not None and code.image != function.status.image:
+            news["image"] = code.image.to_json()
+        if news:
+            function = await self._patch(function, news)
         status: dict[str, Any] = {}
         if code.code is not None:
             status["code"] = code.code.to_json()
@@ -160,15 +179,15 @@ class CodeResolver:
         same = function.status.code == code.code
         await self._write(function, function.status.conditions, facts, status, same=same)
 
-    async def _write_layers(self, function: Function, found: list[ResolvedLayer]) -> Function:
-        """A patch, not an apply: the API door writes this member too."""
+    async def _patch(self, function: Function, members: dict[str, Any]) -> Function:
+        """A patch, not an apply: the API door writes these members too."""
         body = await self._api.merge_patch(
             FUNCTION,
             function.namespace,
             function.name,
             {
                 "metadata": {"resourceVersion": function.metadata.resource_version},
-                "status": {"layers": [layer.to_json() for layer in found] or None},
+                "status": members,
             },
             field_manager=MANAGER_GATEWAY_CODE,
             subresource="status",

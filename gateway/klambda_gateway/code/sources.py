@@ -1,10 +1,11 @@
 """What is to be said about code and layers' content, and what must be done to find out. Pure.
 
 Theory. The code of a Function, and the content of a LayerVersion, is an explicit source (``files``,
-``zip``, or elsewhere: ``s3``, ``url``) or a blob in the store. An explicit source is made into a
-zip once and the status tells which source it was made from; of a blob only its presence is to be
-checked. ``settled`` compares what the object says with what it would be told, so that nothing is
-done or written twice. Reasons and sentences are for people.
+``zip``, or elsewhere: ``s3``, ``url``) or a blob in the store; or a Function has an image. An
+explicit source is made into a zip once, an image is looked up once, and the status tells for which
+source that was; of a blob only its presence is to be checked. ``settled`` compares what the object
+says with what it would be told, so that nothing is done or written twice. Reasons and sentences are
+for people.
 Place: ``resolver`` asks; ``klambda_core.code`` and ``layers`` read what came of it.
 """
 
@@ -15,11 +16,25 @@ import io
 from base64 import b64decode
 from dataclasses import dataclass
 
-from klambda_core.code import IMAGE_UNSUPPORTED, NO_CODE, pack_files, source_digest
-from klambda_core.conditions import Fact, find
-from klambda_core.crd import Function, LayerVersion, ResolvedCode, Sources
+from klambda_core.code import (
+    NO_CODE,
+    NO_CODE_TEXT,
+    NO_IMAGE_TEXT,
+    pack_files,
+    source_digest,
+)
+from klambda_core.conditions import Fact, Truth, find
+from klambda_core.crd import (
+    Function,
+    Image,
+    LayerVersion,
+    ResolvedCode,
+    ResolvedImage,
+    Sources,
+)
 from klambda_core.errors import LambdaError
 from klambda_gateway.code.zips import check_zip
+from klambda_gateway.images.trouble import DENIED, NOT_FOUND, UNREACHABLE, ImageTrouble
 
 CODE = "CodeResolved"
 CONTENT = "Ready"
@@ -30,7 +45,8 @@ UNAVAILABLE = "SourceUnavailable"
 FORBIDDEN = "SourceForbidden"
 NAME_TAKEN = "NameTaken"
 STORED = "Stored"
-_PASSING = (MISSING, NAME_TAKEN, UNAVAILABLE, FORBIDDEN)
+FOUND = "ImageFound"
+_PASSING = (MISSING, NAME_TAKEN, UNAVAILABLE, FORBIDDEN, NOT_FOUND, DENIED, UNREACHABLE)
 """What may change without the object; such an object is never settled."""
 
 Resolvable = Function | LayerVersion
@@ -42,6 +58,7 @@ class Outcome:
 
     fact: Fact
     code: ResolvedCode | None = None
+    image: ResolvedImage | None = None
     retry: bool = False
 
 
@@ -69,12 +86,20 @@ class Fetch:
     source: str
 
 
-def needed(item: Resolvable) -> Package | Lookup | Fetch | Outcome:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """An image to be looked up, and the source that names it."""
+
+    uri: str
+    digest: str | None
+    architecture: str
+    source: str
+
+
+def needed(item: Resolvable) -> Package | Lookup | Fetch | Search | Outcome:
     """What must be done, or what is to be said without doing anything."""
     if isinstance(item, Function) and item.spec.package_type == "Image":
-        return refused(
-            item, IMAGE_UNSUPPORTED, "Container images are not supported by this release."
-        )
+        return _search(item)
     sources = sources_of(item)
     source = source_digest(sources)
     if sources is None or (source is None and sources.blob is None):
@@ -92,6 +117,35 @@ def needed(item: Resolvable) -> Package | Lookup | Fetch | Outcome:
     except LambdaError as error:
         return refused(item, INVALID, f"This is no usable deployment package: {error.message}")
     return Package(data=data, source=source or "", unzipped=unzipped)
+
+
+def _search(function: Function) -> Search | Outcome:
+    code = function.spec.code
+    if code is None or code.image_uri is None:
+        return refused(function, NO_CODE, NO_IMAGE_TEXT)
+    return Search(
+        uri=code.image_uri,
+        digest=code.image_digest,
+        architecture=function.spec.architectures[0],
+        source=source_digest(code) or "",
+    )
+
+
+def found(image: Image, source: str) -> Outcome:
+    """The image is there, and this is what its name meant."""
+    text = f"Image {image.uri} is {image.digest[:12]}."
+    members = {name: getattr(image, name) for name in Image.model_fields}
+    return Outcome(
+        fact=Fact(type=CODE, status="True", reason=FOUND, message=text),
+        image=ResolvedImage(**members, source=source),
+    )
+
+
+def not_found(trouble: ImageTrouble) -> Outcome:
+    """The image is not to be had; a registry that does not answer says nothing about it."""
+    status: Truth = "Unknown" if trouble.reason == UNREACHABLE else "False"
+    fact = Fact(type=CODE, status=status, reason=trouble.reason, message=trouble.message)
+    return Outcome(fact=fact, retry=trouble.retry)
 
 
 def stored(item: Resolvable, sha256: str, code: ResolvedCode | None = None) -> Outcome:
@@ -128,6 +182,8 @@ def settled(item: Resolvable) -> bool:
     sources, code = sources_of(item), resolved_of(item)
     source = source_digest(sources)
     if condition.status == "True":
+        if isinstance(item, Function) and item.spec.package_type == "Image":
+            return item.status.image is not None and item.status.image.source == source
         if source is not None:
             return code is not None and code.source == source
         blob = sources.blob if sources is not None else None
@@ -147,7 +203,8 @@ def said(item: Resolvable) -> Outcome:
         reason=condition.reason,
         message=condition.message,
     )
-    return Outcome(fact=fact, code=resolved_of(item))
+    image = item.status.image if isinstance(item, Function) else None
+    return Outcome(fact=fact, code=resolved_of(item), image=image)
 
 
 def sources_of(item: Resolvable) -> Sources | None:
@@ -162,8 +219,7 @@ def resolved_of(item: Resolvable) -> ResolvedCode | None:
 
 def _nothing(item: Resolvable) -> Outcome:
     if isinstance(item, Function):
-        text = "There is no code: set spec.code, or upload it with UpdateFunctionCode."
-        return refused(item, NO_CODE, text)
+        return refused(item, NO_CODE, NO_CODE_TEXT)
     return refused(item, NO_CONTENT, "There is no content: publish a version that has some.")
 
 

@@ -107,14 +107,12 @@ class Assignments:
         """Return what to send. Raises NoAssignment, KubeError."""
         assignment = await self._read(pod.key)
         namespace = pod.namespace
-        sha256, size = assignment["code"]["sha256"], assignment["code"]["size"]
-        code = await self._inline(namespace, sha256) if size <= INLINE_LIMIT else None
-        where = {"url": self._blobs.url(namespace, sha256)} if code is None else {"inline": True}
+        where, code = await self._code(namespace, assignment)
         header: dict[str, Any] = {
             "assignment": assignment,
             "initializationType": "on-demand",
             "endpoints": dict(self._endpoints),
-            "code": where,
+            **where,
             "layers": [
                 {"url": self._blobs.url(namespace, layer["sha256"])}
                 for layer in assignment.get("layers", ())
@@ -123,15 +121,27 @@ class Assignments:
         credentials = self._credentials(pod, assignment)
         if credentials is not None:
             header["credentials"] = dict(credentials)
-        return Package(digest=assignment["digest"], header=header, body=code or b"")
+        return Package(digest=assignment["digest"], header=header, body=code)
+
+    async def _code(
+        self, namespace: str, assignment: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], bytes]:
+        """The header's member about code, and the code itself when it comes along."""
+        if "code" not in assignment:
+            return {}, b""  # a container image brings its own
+        sha256, size = assignment["code"]["sha256"], assignment["code"]["size"]
+        code = await self._inline(namespace, sha256) if size <= INLINE_LIMIT else None
+        if code is None:
+            return {"code": {"url": self._blobs.url(namespace, sha256)}}, b""
+        return {"code": {"inline": True}}, code
 
     async def prepare(self, key: DeploymentKey) -> None:
         """Fetch small code ahead; failures show when it is needed."""
         try:
-            code = (await self._read(key))["code"]
+            code = (await self._read(key)).get("code")
         except NoAssignment:
             return
-        if code["size"] <= INLINE_LIMIT:
+        if code is not None and code["size"] <= INLINE_LIMIT:
             await self._inline(key.namespace, code["sha256"])
 
     async def _read(self, key: DeploymentKey) -> dict[str, Any]:
@@ -140,7 +150,9 @@ class Assignments:
             raise NoAssignment(f"{key.namespace}/{key.name} has no assignment")
         try:
             assignment: dict[str, Any] = json.loads(facts.assignment)
-            _ = assignment["digest"], assignment["code"]["sha256"], assignment["code"]["size"]
+            _ = assignment["digest"]
+            if "image" not in assignment:
+                _ = assignment["code"]["sha256"], assignment["code"]["size"]
         except (ValueError, KeyError, TypeError) as error:
             raise NoAssignment(f"assignment of {key.namespace}/{key.name}: {error!r}") from error
         return assignment

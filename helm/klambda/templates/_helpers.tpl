@@ -102,6 +102,8 @@ capabilities: {drop: [ALL]}
   value: {{ .Values.runtimes | toJson | quote }}
 - name: KLAMBDA_RUNTIME_SUBSTITUTIONS
   value: {{ ternary dict .Values.runtimeSubstitutions .Values.strictRuntimes | toJson | quote }}
+- name: KLAMBDA_FUNCTION_IMAGES
+  value: {{ .Values.functionImages | toJson | quote }}
 - name: KLAMBDA_WATCH_NAMESPACES
   value: {{ join "," .Values.scope.namespaces | quote }}
 - name: KLAMBDA_ADMIN_PORT

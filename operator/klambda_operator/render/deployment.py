@@ -1,9 +1,9 @@
 """The Deployment of one revision, as docs/runtime-contract.md section 3 and the design say. Pure.
 
 Invariants: no volumes, no init containers, no service-account token (each costs 0.3 to 0.75 s of
-cold start); restricted Pod Security; `replicas` appears only at birth, because the gateway owns it
-afterwards. Quantities are written in Kubernetes' canonical spelling, so that what comes back
-compares equal.
+cold start), but for images of users that do not carry init (`guests`); restricted Pod Security;
+`replicas` appears only at birth, because the gateway owns it afterwards. Quantities are written in
+Kubernetes' canonical spelling, so that what comes back compares equal.
 """
 
 from typing import Any
@@ -23,6 +23,8 @@ from klambda_core.names import LATEST
 from klambda_core.token import instance_token
 from klambda_operator.assess import Subject, Target
 from klambda_operator.model import Json, World
+from klambda_operator.render import guests
+from klambda_operator.render.quantities import cpu, mebibytes, milli
 
 CONTAINER = "function"
 COMMAND = "/klambda/init"
@@ -92,9 +94,12 @@ def _owner(subject: Subject) -> Json:
 def _pod_spec(subject: Subject, target: Target, world: World, pod: PodSettings) -> Json:
     configuration = subject.configuration
     settings = pod.to_json()
+    guest = target.init_image is not None
     return _without_empty(
         {
+            "initContainers": [guests.installer(target.init_image)] if target.init_image else None,
             "containers": [_container(subject, target, world)],
+            "volumes": guests.volumes(configuration.ephemeral_storage.size) if guest else None,
             "restartPolicy": "Always",
             "terminationGracePeriodSeconds": configuration.timeout + GRACE_BEYOND_TIMEOUT_S,
             "automountServiceAccountToken": False,
@@ -111,14 +116,23 @@ def _pod_spec(subject: Subject, target: Target, world: World, pod: PodSettings) 
             "nodeSelector": _node_selector(configuration, pod),
             "affinity": settings.get("affinity"),
             "serviceAccountName": pod.service_account_name,
-            "imagePullSecrets": settings.get("imagePullSecrets"),
+            "imagePullSecrets": _pull_secrets(subject, world, settings),
             "runtimeClassName": pod.runtime_class_name,
         }
     )
 
 
+def _pull_secrets(subject: Subject, world: World, settings: Json) -> list[Json]:
+    """The function's own; for images of users those of the installation, too."""
+    own: list[Json] = settings.get("imagePullSecrets") or []
+    if subject.configuration.package_type != "Image":
+        return own
+    known = {each["name"] for each in own}
+    return own + [{"name": name} for name in world.images.pull_secrets if name not in known]
+
+
 def _container(subject: Subject, target: Target, world: World) -> Json:
-    return {
+    container = {
         "name": CONTAINER,
         "image": target.image,
         "imagePullPolicy": "IfNotPresent",
@@ -132,6 +146,7 @@ def _container(subject: Subject, target: Target, world: World) -> Json:
             "readOnlyRootFilesystem": False,
         },
     }
+    return container | {"volumeMounts": guests.mounts()} if target.init_image else container
 
 
 def _environment(subject: Subject, target: Target, world: World) -> list[Json]:
@@ -178,21 +193,6 @@ def _resources(configuration: Configuration, pod: PodSettings | None) -> Json:
             "ephemeral-storage": mebibytes(configuration.ephemeral_storage.size + CODE_ROOM_MIB),
         },
     }
-
-
-def milli(text: str) -> int:
-    """Thousandths of a CPU from `500m`, `2` or `0.5`."""
-    return int(text[:-1]) if text.endswith("m") else round(float(text) * 1000)
-
-
-def cpu(thousandths: int) -> str:
-    """A CPU quantity as Kubernetes writes it: whole CPUs without the m."""
-    return f"{thousandths}m" if thousandths % 1000 else str(thousandths // 1000)
-
-
-def mebibytes(amount: int) -> str:
-    """A memory quantity as Kubernetes writes it: the largest unit that leaves no rest."""
-    return f"{amount}Mi" if amount % 1024 else f"{amount // 1024}Gi"
 
 
 def _lost_node() -> list[Json]:

@@ -50,12 +50,15 @@ from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.code.signing import Credentials
 from klambda_gateway.events.client import StoreEvents
 from klambda_gateway.events.intake import Intake
+from klambda_gateway.images.finder import ImageFinder, ImageSettings
+from klambda_gateway.images.secrets import PullSecrets
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, InvokeStream, Resolved
 from klambda_kube import config
 from klambda_kube.api import Api
 from tests.support import bucket as bucket_keys
 from tests.support.apiserver import ApiServer, free_ports, running_apiserver
 from tests.support.bucket import Bucket
+from tests.support.registry import Registry, running_registry
 from tests.support.rights import install_roles
 
 KEY = "0123456789abcdef" * 4
@@ -161,8 +164,17 @@ def bucket() -> Iterator[Bucket]:
 
 
 @pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    with running_registry(tmp_path_factory.mktemp("registry")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def rig(
-    apiserver: ApiServer, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory
+    apiserver: ApiServer,
+    bucket: Bucket,
+    registry: Registry,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Rig]:
     port, store_port = free_ports(2)
     environment = {
@@ -172,7 +184,8 @@ def rig(
         "KLAMBDA_INSTALLATION_KEY": KEY,
     }
     store = subprocess.Popen([sys.executable, "-m", "klambda_store"], env=environment)
-    gateway = _Gateway(apiserver.kubeconfig, port, store_port, sources_of(bucket))
+    allowed = sources_of(bucket)
+    gateway = _Gateway(apiserver.kubeconfig, port, store_port, allowed, registry.host)
     try:
         wait_ready(f"http://127.0.0.1:{store_port}/readyz")
         gateway.start()
@@ -211,8 +224,11 @@ def wait_ready(url: str) -> None:
 class _Gateway:
     """The application on uvicorn in a thread of its own."""
 
-    def __init__(self, kubeconfig: Path, port: int, store_port: int, sources: Allowed) -> None:
+    def __init__(
+        self, kubeconfig: Path, port: int, store_port: int, sources: Allowed, registry: str
+    ) -> None:
         self._sources = sources
+        self._registry = registry
         self._config = config.from_kubeconfig(kubeconfig)
         self._port = port
         self._store = f"http://127.0.0.1:{store_port}"
@@ -246,10 +262,13 @@ class _Gateway:
     async def _services(self, api: Api, blobs: Blobs) -> AsyncIterator[Services]:
         keys, index = Keys(api, HOME), Index()
         fetcher = Fetcher(self._sources)
+        insecure = (self._registry, self._registry.replace("127.0.0.1", "localhost"))
+        settings = ImageSettings(insecure=insecure, pull_secrets=("registry",))
+        images = ImageFinder(settings, PullSecrets(api, HOME))
         shelf = Shelf(api, blobs, region=REGION, account_of=Accounts().of)
         tasks = [
             asyncio.create_task(keys.run()),
-            asyncio.create_task(CodeResolver(api, blobs, shelf, fetcher).run()),
+            asyncio.create_task(CodeResolver(api, blobs, shelf, fetcher, images).run()),
         ]
         await keys.synced.wait()
         try:
@@ -262,6 +281,7 @@ class _Gateway:
                     now=lambda: datetime.now(UTC),
                 ),
                 blobs=blobs,
+                images=images,
                 invoker=Echo(),
                 events=Intake(StoreEvents(self._store, KEY), Echo(), entry=lambda *_: None),
                 gate=Gate(keys, region=REGION, account_of=Accounts().of),

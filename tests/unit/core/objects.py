@@ -9,6 +9,27 @@ SHA = "a" * 64
 BLOB = {"blob": {"sha256": SHA, "size": 12}}
 
 
+IMAGE = {
+    "uri": "registry.example.com/team/app:1",
+    "resolved": f"registry.example.com/team/app@sha256:{SHA}",
+    "entryPoint": ["/entry"],
+    "command": ["app.handler"],
+    "workingDirectory": "/work",
+}
+
+
+def image_function(
+    *, status: bool = True, image: dict[str, Any] | None = None, **members: Any
+) -> Function:
+    """A Function of packageType Image; with ``status`` its image has been looked up."""
+    code = {"imageUri": IMAGE["uri"]}
+    spec = {"packageType": "Image", "runtime": None, "handler": None, "code": code} | members
+    source = source_digest(function(**spec).spec.code)
+    return function(
+        **spec, status={"image": {**IMAGE, **(image or {}), "source": source}} if status else {}
+    )
+
+
 def function_body(
     name: str = "area",
     *,

@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klambda_core.code import CodeRef, Unresolved, pack_files, resolved_code, source_digest
-from klambda_core.crd import Function
-from tests.unit.core.objects import BLOB, SHA, function, function_body, resolved
+from klambda_core.crd import Function, Image
+from tests.unit.core.objects import (
+    BLOB,
+    SHA,
+    function,
+    function_body,
+    image_function,
+    resolved,
+)
 
 FILES = {"files": {"lambda_function.py": "x = 1\n"}}
 URL = {"url": "https://example.org/f.zip", "sha256": "b" * 64}
@@ -85,13 +92,29 @@ def test_a_gateway_that_still_works_on_it_has_not_refused(reason: str) -> None:
     assert (found.reason, found.final) == ("CodePending", False)
 
 
-def test_images_are_refused_by_this_release() -> None:
-    image = function(
-        packageType="Image", runtime=None, handler=None, code={"imageUri": "registry/x:1"}
-    )
-    found = resolved_code(image)
+def test_an_image_waits_until_it_is_looked_up() -> None:
+    found = resolved_code(image_function(status=False))
     assert isinstance(found, Unresolved)
-    assert found.final
+    assert (found.reason, found.final) == ("CodePending", False)
+    assert "image" in found.message
+
+
+def test_an_image_that_was_looked_up_is_the_code() -> None:
+    found = resolved_code(image_function())
+    assert isinstance(found, Image)
+    assert (found.digest, found.command) == (SHA, ["app.handler"])
+
+
+def test_an_image_found_for_another_name_does_not_count() -> None:
+    body = image_function().model_dump(by_alias=True, exclude_none=True)
+    body["spec"]["code"]["imageUri"] = "registry.example.com/team/app:2"
+    assert isinstance(resolved_code(Function.read(body)), Unresolved)
+
+
+def test_a_function_of_images_without_one_says_so() -> None:
+    found = resolved_code(image_function(status=False, code=BLOB))
+    assert isinstance(found, Unresolved)
+    assert (found.reason, "imageUri" in found.message) == ("NoCode", True)
 
 
 class TestSourceDigest:
@@ -99,6 +122,13 @@ class TestSourceDigest:
         one = function(code=FILES).spec.code
         other = function(code=FILES | BLOB).spec.code
         assert source_digest(one) == source_digest(other) is not None
+
+    def test_what_a_tag_meant_counts(self) -> None:
+        uri = {"imageUri": "registry.example.com/app:1"}
+        pinned = uri | {"imageDigest": f"sha256:{SHA}"}
+        one = image_function(status=False, code=uri).spec.code
+        other = image_function(status=False, code=pinned).spec.code
+        assert source_digest(one) != source_digest(other)
 
     def test_the_order_of_files_does_not_matter(self) -> None:
         one = function(code={"files": {"a": "1", "b": "2"}}).spec.code

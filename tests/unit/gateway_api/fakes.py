@@ -26,7 +26,7 @@ import botocore.awsrequest
 import botocore.config
 
 from klambda_core.code import CodeRef
-from klambda_core.crd import Function, Version
+from klambda_core.crd import Function, Image, Version
 from klambda_core.digest import function_digest, snapshot_digest
 from klambda_core.events import Event, Record
 from klambda_core.kinds import ALIAS, FUNCTION, VERSION, Kind
@@ -45,6 +45,7 @@ from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.fetching import Allowed, Fetcher
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.events.intake import Intake
+from klambda_gateway.images.trouble import ImageTrouble
 from klambda_gateway.instances.streamed import Ending, Opening
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
 from klambda_gateway.routing.facts import FunctionFacts
@@ -239,6 +240,21 @@ class FakeStream:
         self.closed = True
 
 
+class FakeImages:
+    """Registries in memory: images by name, and what is wrong with others."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Image | ImageTrouble] = {}
+        self.asked: list[tuple[str, str | None, str]] = []
+
+    async def find(self, uri: str, digest: str | None, architecture: str) -> Image:
+        self.asked.append((uri, digest, architecture))
+        found = self.known.get(uri, ImageTrouble("ImageNotFound", "none"))
+        if isinstance(found, ImageTrouble):
+            raise found
+        return found
+
+
 class FakeInvoker:
     """A data plane that answers what it is told to."""
 
@@ -345,6 +361,7 @@ class World:
         self.roles = SomeRoles()
         self.kube = FakeKube()
         self.blobs = FakeBlobs()
+        self.images = FakeImages()
         self.invoker = FakeInvoker()
         self.table = RoutingTable()
         """What crossing to another account sees."""
@@ -368,6 +385,7 @@ class World:
         self.services = Services(
             objects=objects,
             blobs=cast("Blobs", self.blobs),
+            images=self.images,
             invoker=self.invoker,
             events=Intake(self.events, self.invoker, entry=self.events.entry),
             gate=Gate(OneKey(), region=REGION, account_of=lambda _: ACCOUNT),

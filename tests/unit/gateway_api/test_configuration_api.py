@@ -135,7 +135,7 @@ def test_what_kubectl_made_is_shown_with_defaults(world: World, client: Any) -> 
 @pytest.mark.parametrize(
     ("members", "text"),
     [
-        ({"PackageType": "Image"}, "PackageType Image is not supported"),
+        ({"PackageType": "Image"}, "Please don't provide Handler or Runtime or Layer when"),
         (
             {"TenancyConfig": {"TenantIsolationMode": "PER_TENANT"}},
             "TenancyConfig is not supported",

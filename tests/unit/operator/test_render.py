@@ -13,7 +13,8 @@ import yaml
 from klambda_core.crd import Function
 from klambda_operator.assess import Target, assess, drifted, subject_of_function
 from klambda_operator.model import Json
-from klambda_operator.render.deployment import birth, cpu, mebibytes, milli, render
+from klambda_operator.render.deployment import birth, render
+from klambda_operator.render.quantities import cpu, mebibytes, milli
 from tests.unit.operator.world import WORLD, stored_function
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "operator"

@@ -109,7 +109,8 @@ def test_runtimes_asked_for_once_stay_until_down(layout: Layout) -> None:
 
 def test_the_charts_values_name_every_image() -> None:
     references = {
-        "control-plane": "c:1", "runtime-python3.13": "p:2", "runtime-nodejs22.x": "n:3",
+        "control-plane": "c:1", "init": "i:1",
+        "runtime-python3.13": "p:2", "runtime-nodejs22.x": "n:3",
     }  # fmt: skip
     defaults = {
         "runtimes": {"python3.13": {"image": "x"}, "odd1": {"image": "o"}},
@@ -117,7 +118,7 @@ def test_the_charts_values_name_every_image() -> None:
     }
     values = release.values(defaults, references, {"gateway": {"service": {"nodePort": 1}}})
     assert yaml.safe_load(release.render(values)) == {
-        "images": {"controlPlane": "c:1"},
+        "images": {"controlPlane": "c:1", "init": "i:1"},
         "runtimes": {
             "python3.13": {"image": "p:2"},
             "nodejs22.x": {"image": "n:3"},

@@ -62,7 +62,7 @@ class Buildah:
         reference = context.reference()
         arguments = {**context.arguments, "BASE": self.base()}
         shell.stream(
-            *self._buildah("build"), "--layers", "--isolation=chroot", "--pull-never",
+            *self.command("build"), "--layers", "--isolation=chroot", "--pull-never",
             *(f"--build-arg={name}={value}" for name, value in arguments.items()),
             *trust_options(Path(CA_BUNDLE)),
             f"--tag={reference}", context.place,
@@ -72,7 +72,7 @@ class Buildah:
         partial = archive.with_name(f"partial-{archive.name}")
         partial.unlink(missing_ok=True)
         shell.stream(
-            *self._buildah("push"), reference,
+            *self.command("push"), reference,
             f"docker-archive:{partial}:{reference}",
         )  # fmt: skip
         partial.rename(archive)
@@ -81,18 +81,18 @@ class Buildah:
     def push(self, context: Context, reference: str, shell: Shell) -> None:
         """Push the image to a registry under another name."""
         source = f"docker-archive:{self.archive(context)}"
-        shell.stream(*self._buildah("pull"), source)
-        shell.stream(*self._buildah("push"), context.reference(), f"docker://{reference}")
+        shell.stream(*self.command("pull"), source)
+        shell.stream(*self.command("push"), context.reference(), f"docker://{reference}")
 
     def _ensure_base(self, shell: Shell) -> None:
         reference = self.foundation.reference()
-        if shell.succeeds(*self._buildah("inspect"), "--type=image", reference):
+        if shell.succeeds(*self.command("inspect"), "--type=image", reference):
             return
         archive = self.foundation.make(self.layout.cache, shell)
-        container = shell.run(*self._buildah("from"), "scratch").strip()
-        shell.stream(*self._buildah("add"), container, str(archive), "/")
-        shell.stream(*self._buildah("config"), "--cmd", "/bin/bash", container)
-        shell.stream(*self._buildah("commit"), "--rm", container, reference)
+        container = shell.run(*self.command("from"), "scratch").strip()
+        shell.stream(*self.command("add"), container, str(archive), "/")
+        shell.stream(*self.command("config"), "--cmd", "/bin/bash", container)
+        shell.stream(*self.command("commit"), "--rm", container, reference)
 
     def _forget_old(self, context: Context) -> None:
         """Remove all but the newest archives of an image; layers stay as the build's cache."""
@@ -101,7 +101,8 @@ class Buildah:
         for archive in newest[KEPT_ARCHIVES:]:
             archive.unlink()
 
-    def _buildah(self, verb: str) -> list[str]:
+    def command(self, verb: str) -> list[str]:
+        """Return the beginning of a call of buildah, with our own store."""
         store = self.layout.cache / "containers"
         return [
             "unshare", "--mount", "--propagation=slave",

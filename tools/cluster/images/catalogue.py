@@ -52,7 +52,8 @@ def application(
         )
         for identifier in runtimes
     ]
-    wanted = [contexts.control_plane(layout.repository, base=base), *images]
+    carrier = contexts.init(init.path(layout), init.module / "Dockerfile", version=init.version())
+    wanted = [contexts.control_plane(layout.repository, base=base), carrier, *images]
     return [each.frozen(folder(layout, each)) for each in wanted]
 
 

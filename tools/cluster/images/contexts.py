@@ -95,6 +95,12 @@ def runtime(
     return Context(name=f"runtime-{identifier}", files=files, arguments=arguments, base=base)
 
 
+def init(program: Path, dockerfile: Path, *, version: str) -> Context:
+    """Return the image that carries init alone, for images that do not."""
+    files = {"Dockerfile": dockerfile, "init": program}
+    return Context(name="init", files=files, arguments={"INIT_VERSION": version})
+
+
 def pause(program: Path, dockerfile: Path) -> Context:
     """Return the image that holds a pod's namespaces (native node only)."""
     return Context(name="pause", files={"Dockerfile": dockerfile, "pause": program})

@@ -18,4 +18,6 @@ ETCD_PORT = 2379
 ETCD_PEER_PORT = 2380
 NODE_NAME = "klambda"
 GATEWAY_NODE_PORT = 30080
+# A registry that somebody runs on this machine: the node may pull from it over plain HTTP.
+LOCAL_REGISTRY = f"{HOST_ADDRESS}:5000"
 GATEWAY_LOCAL = "127.0.0.1:8080"

@@ -18,6 +18,7 @@ from tools.cluster.native import addresses, cgroups
 from tools.cluster.native.node import NativeNode
 from tools.cluster.steps import Steps
 
+PULL_SECRET = "klambda-registry"  # noqa: S105 - its name: credentials of the local registry
 NAME_WIDTH = 36
 PAUSE_DOCKERFILE = programs.MODULES / "pause" / "Dockerfile"
 
@@ -81,10 +82,18 @@ class NativeCluster:
         return context.reference()
 
     def values(self) -> Mapping[str, object]:
-        """Return the node port that the forwarder dials, and where the store keeps its data."""
+        """Return the forwarder's node port, where the store keeps its data, the local registry."""
         service = {"type": "NodePort", "nodePort": addresses.GATEWAY_NODE_PORT}
         persistence = {"enabled": False, "hostPath": str(self.node.folders.store)}
-        return {"gateway": {"service": service}, "store": {"persistence": persistence}}
+        images = {
+            "insecureRegistries": [addresses.LOCAL_REGISTRY],
+            "pullSecrets": [PULL_SECRET],
+        }
+        return {
+            "gateway": {"service": service},
+            "store": {"persistence": persistence},
+            "functionImages": images,
+        }
 
     def expose(self, steps: Steps) -> None:
         """Nothing to do: the forwarder runs as long as the node."""

@@ -27,6 +27,7 @@ def write(
 ) -> None:
     """Write everything; `kubeconfig` is the administrator's."""
     (folders.configuration / "cni").mkdir(parents=True, exist_ok=True)
+    (folders.registries / addresses.LOCAL_REGISTRY).mkdir(parents=True, exist_ok=True)
     folders.store.mkdir(mode=0o700, exist_ok=True)
     os.chown(folders.store, CONTROL_PLANE_UID, CONTROL_PLANE_UID)
     _write_identities(folders, kubeconfig)
@@ -35,6 +36,9 @@ def write(
             folders, sandbox_image=sandbox_image, snapshotter=snapshotter
         ),
         "cni/10-klambda.conflist": files.cni_conflist(),
+        f"registries/{addresses.LOCAL_REGISTRY}/hosts.toml": files.registry_hosts_toml(
+            addresses.LOCAL_REGISTRY
+        ),
         "kubelet.yaml": files.kubelet_yaml(folders),
         "kube-proxy.yaml": files.kube_proxy_yaml(folders, bridge_filter=bridge_filter),
         "resolv.conf": "search .\n",

@@ -74,6 +74,11 @@ class NodeFolders:
         return self.root / "configuration"
 
     @property
+    def registries(self) -> Path:
+        """How containerd speaks to registries, one folder per host."""
+        return self.configuration / "registries"
+
+    @property
     def processes(self) -> Path:
         """One file per process (`record`)."""
         return self.root / "processes"
@@ -90,6 +95,15 @@ class NodeFolders:
     def kubeconfig(self, program: str) -> Path:
         """Return the kubeconfig of one program."""
         return self.configuration / f"{program}.kubeconfig"
+
+
+def registry_hosts_toml(host: str) -> str:
+    """Return what lets containerd pull from a registry over plain HTTP."""
+    return f"""server = "http://{host}"
+
+[host."http://{host}"]
+capabilities = ["pull", "resolve"]
+"""
 
 
 def containerd_toml(folders: NodeFolders, *, sandbox_image: str, snapshotter: str) -> str:
@@ -116,6 +130,9 @@ restrict_oom_score_adj = true  # a lower score needs CAP_SYS_RESOURCE
 disable_apparmor = true
 netns_mounts_under_state_dir = true
 stream_server_address = "127.0.0.1"
+
+[{cri}.registry]
+config_path = "{folders.registries}"
 
 [{cri}.containerd]
 snapshotter = "{snapshotter}"

@@ -22,6 +22,7 @@ type Assignment struct {
 	EphemeralStorage int               `json:"ephemeralStorage"`
 	Environment      map[string]string `json:"environment"`
 	Code             Blob              `json:"code"`
+	Image            *Image            `json:"image"` // instead of code, for container images
 	Layers           []Blob            `json:"layers"`
 	LogGroup         string            `json:"logGroup"`
 	LogFormat        string            `json:"logFormat"`
@@ -35,6 +36,12 @@ type Assignment struct {
 type Blob struct {
 	SHA256 string `json:"sha256"`
 	Size   int64  `json:"size"`
+}
+
+// Image is how a container image starts: the operator has put ENTRYPOINT, CMD and the function's own words together.
+type Image struct {
+	Command          []string `json:"command"`
+	WorkingDirectory string   `json:"workingDirectory"`
 }
 
 // Parse reads an assignment and refuses one that cannot be run.
@@ -52,8 +59,8 @@ func Parse(text []byte) (Assignment, error) {
 		return a, errors.New("assignment without timeout")
 	case a.MemorySize <= 0:
 		return a, errors.New("assignment without memorySize")
-	case len(a.Code.SHA256) != 64:
-		return a, errors.New("assignment without code.sha256")
+	case a.Image == nil && len(a.Code.SHA256) != 64:
+		return a, errors.New("assignment without code.sha256 or image")
 	}
 	if a.Version == "" {
 		a.Version = "$LATEST"

@@ -50,7 +50,7 @@ type AssignHeader struct {
 	InitializationType string            `json:"initializationType"`
 	Credentials        *Credentials      `json:"credentials,omitempty"`
 	Endpoints          map[string]string `json:"endpoints,omitempty"`
-	Code               Source            `json:"code"`
+	Code               *Source           `json:"code,omitempty"` // nil for container images
 	Layers             []Source          `json:"layers,omitempty"`
 	LogStream          string            `json:"logStream,omitempty"`
 }
@@ -59,7 +59,7 @@ func (h *AssignHeader) missing() string {
 	switch {
 	case len(h.Assignment) == 0:
 		return "assignment"
-	case !h.Code.Inline && h.Code.URL == "":
+	case h.Code != nil && !h.Code.Inline && h.Code.URL == "":
 		return "code"
 	}
 	return ""

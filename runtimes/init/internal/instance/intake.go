@@ -84,6 +84,9 @@ func (i *Instance) receiveAssign(c *peer.Conn, f frame.Frame) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", frame.ErrMalformed, err)
 	}
+	if assignment.Image == nil && h.Code == nil {
+		return fmt.Errorf("%w: assign without code", frame.ErrMalformed)
+	}
 	if len(h.Layers) != len(assignment.Layers) {
 		return fmt.Errorf("%w: %d layer sources for %d layers", frame.ErrMalformed, len(h.Layers), len(assignment.Layers))
 	}

@@ -4,9 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"klambda.io/init/internal/extensions"
@@ -89,7 +86,7 @@ func (i *Instance) start(generation int, first bool) {
 			return
 		}
 		if err := i.spawn(l); err != nil {
-			go i.gone(l, "Runtime.InvalidEntrypoint", err.Error())
+			go i.gone(l, startErrorType(err), err.Error())
 		}
 	}()
 	if first {
@@ -117,7 +114,7 @@ func (i *Instance) backOff() time.Duration {
 
 func (i *Instance) spawn(l *launch) error {
 	w := i.work
-	path, err := w.bootstrap()
+	path, arguments, err := w.entry.find()
 	if err != nil {
 		return err
 	}
@@ -128,7 +125,7 @@ func (i *Instance) spawn(l *launch) error {
 	defer func() { _ = output.Close() }()
 	l.pipe = pipe
 	l.pid, err = i.keeper.Start(process.Command{
-		Path: path, Arguments: []string{path}, Environment: w.environment, Directory: w.taskRoot, Output: output,
+		Path: path, Arguments: arguments, Environment: w.environment, Directory: w.entry.directory, Output: output,
 		Writable: []string{i.settings.Path("/tmp"), "/dev", "/proc"},
 	}, func(e process.Exit) {
 		go func() {
@@ -226,28 +223,6 @@ func (i *Instance) noteFailure(phase string) {
 	i.stream.Line(i.work.format.InitReport(time.Now(), logs.InitReport{
 		Took: took, Phase: phase, Status: status, ErrorType: errorType,
 	}))
-}
-
-// bootstrap finds what to run (reference §h: custom runtimes bring it themselves). The first file there is counts: one
-// that cannot be executed fails at its start, with the kernel's reason in AWS's words.
-func (w *work) bootstrap() (string, error) {
-	for _, path := range w.candidates {
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("Couldn't find valid bootstrap(s): [%s]", strings.Join(w.candidates, " ")) //nolint:staticcheck // AWS's text
-}
-
-func candidates(runtime, taskRoot, optRoot, runtimeRoot, override string) []string {
-	switch {
-	case override != "":
-		return []string{override}
-	case strings.HasPrefix(runtime, "provided"):
-		return []string{filepath.Join(taskRoot, "bootstrap"), filepath.Join(optRoot, "bootstrap")}
-	default:
-		return []string{filepath.Join(runtimeRoot, "bootstrap")}
-	}
 }
 
 // typeOf reads the error type of an error body.

@@ -28,7 +28,7 @@ type work struct {
 	failure     frame.FailedHeader
 	environment []string
 	taskRoot    string
-	candidates  []string
+	entry       entry
 	extensions  []string // file names below /opt/extensions
 	format      logs.Format
 }
@@ -74,16 +74,25 @@ func (i *Instance) equip(w *work) {
 	}
 	w.taskRoot = i.settings.Path("/var/task")
 	runtimeRoot := i.settings.Path("/var/runtime")
-	w.candidates = candidates(a.Runtime, w.taskRoot, i.settings.Path("/opt"), runtimeRoot, i.settings.Bootstrap)
+	w.entry = entry{
+		candidates: candidates(a.Runtime, w.taskRoot, i.settings.Path("/opt"), runtimeRoot, i.settings.Bootstrap),
+		directory:  w.taskRoot,
+	}
 	w.environment = environment.Variables(environment.Input{
 		Assignment: a, InitializationType: w.header.InitializationType, Credentials: w.header.Credentials, Endpoints: w.header.Endpoints,
 		LogStream: stream, RuntimeAPI: i.api.Address(), TaskRoot: w.taskRoot, RuntimeRoot: runtimeRoot,
 		Resolved: i.settings.Values, Image: i.settings.Image,
 	})
+	if a.Image != nil {
+		w.entry = entryOf(*a.Image, i.settings.Root, w.environment)
+	}
 }
 
-// install fetches and unpacks layers, in their order, and code.
+// install fetches and unpacks layers, in their order, and code; an image brings all it needs.
 func (i *Instance) install(ctx context.Context, w *work) error {
+	if w.assignment.Image != nil {
+		return nil
+	}
 	budget := unpack.NewBudget(unpack.MaxBytes, unpack.MaxEntries)
 	opt := i.settings.Path("/opt")
 	for n, layer := range w.assignment.Layers {
@@ -91,7 +100,7 @@ func (i *Instance) install(ctx context.Context, w *work) error {
 			return err
 		}
 	}
-	return i.place(ctx, w.header.Code, w.inline, w.assignment.Code, i.settings.Path("/var/task"), budget)
+	return i.place(ctx, *w.header.Code, w.inline, w.assignment.Code, i.settings.Path("/var/task"), budget)
 }
 
 func (i *Instance) place(

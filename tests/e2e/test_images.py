@@ -1,0 +1,146 @@
+"""Container images, from a real registry with a password (aws-contract a.4, b.1, h)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.cluster import CONTROL_PLANE, LAYOUT, REPOSITORY, ROLE, Cluster, wait_until
+from tests.support.images import build_and_push
+from tests.support.registry import Registry, running_registry
+from tools.cluster.cluster import recorded
+from tools.cluster.native import addresses
+from tools.cluster.native.cluster import PULL_SECRET
+
+HERE = Path(__file__).with_name("images")
+NAMES = {"client": "tests/client:1", "layout": "tests/layout:1"}
+
+
+@pytest.fixture(scope="module")
+def registry(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """One on this machine's address of the node's link, with both images, and its credentials."""
+    if recorded(LAYOUT) != "native":
+        pytest.skip("only the native node knows a registry on this machine")
+    folder = tmp_path_factory.mktemp("registry")
+    address, _, port = addresses.LOCAL_REGISTRY.partition(":")
+    lock = {"requirements.lock": REPOSITORY / "runtimes" / "python3.13" / "requirements.lock"}
+    with running_registry(folder, address=address, port=int(port)) as found:
+        build_and_push(HERE, lock, found, NAMES)
+        (folder / "config.json").write_text(json.dumps(found.docker_config()))
+        flags = (f"--from-file=.dockerconfigjson={folder / 'config.json'}",)
+        for namespace in (CONTROL_PLANE, "default"):
+            cluster.kubectl(
+                "create", "secret", "generic", PULL_SECRET, "-n", namespace, *flags,
+                "--type=kubernetes.io/dockerconfigjson",
+            )  # fmt: skip
+        try:
+            yield found
+        finally:
+            for namespace in (CONTROL_PLANE, "default"):
+                cluster.kubectl("delete", "secret", PULL_SECRET, "-n", namespace)
+
+
+def create(cluster: Cluster, name: str, uri: str, **settings: Any) -> dict[str, Any]:
+    values = {"Role": ROLE, "Timeout": 10, "PackageType": "Image", **settings}
+    made: dict[str, Any] = cluster.aws.create_function(
+        FunctionName=name, Code={"ImageUri": uri}, **values
+    )
+    cluster.wait_active(name)
+    return made
+
+
+def failed(cluster: Cluster, name: str, event: object = None) -> dict[str, Any]:
+    answer = cluster.invoke_raw(name, json.dumps(event).encode())
+    assert answer["FunctionError"] == "Unhandled"
+    body: dict[str, Any] = json.loads(answer["Payload"])
+    return body
+
+
+def test_debian_with_awss_client(cluster: Cluster, registry: Registry, name: str) -> None:
+    """An image that knows nothing of us: init is brought to it, everything else is its own."""
+    uri = f"{registry.host}/{NAMES['client']}"
+    made = create(cluster, name, uri, Environment={"Variables": {"MINE": "1"}})
+    assert re.fullmatch("[0-9a-f]{64}", made["CodeSha256"])
+    code = cluster.aws.get_function(FunctionName=name)["Code"]
+    assert code["ResolvedImageUri"].endswith(f"/tests/client@sha256:{made['CodeSha256']}")
+    seen = cluster.invoke(name, {"do": "spy"})
+    assert (seen["cwd"], seen["uid"]) == ("/function", 993)
+    environment = seen["env"]
+    assert (environment["OF_THE_IMAGE"], environment["MINE"]) == ("yes", "1")
+    assert environment["AWS_LAMBDA_FUNCTION_NAME"] == name
+    assert not environment.keys() & {"_HANDLER", "AWS_EXECUTION_ENV", "HOSTNAME", "PYTHONPATH"}
+    assert not [key for key in environment if key.startswith(("KLAMBDA_", "KUBERNETES_"))]
+    assert cluster.invoke(name) == 2, "the instance is kept"
+    cluster.invoke(name, {"do": "write", "path": "/tmp/file"})
+    for path in ("/function/file", "/klambda/file", "/var/tmp/file"):
+        assert "Errno" in failed(cluster, name, {"do": "write", "path": path})["errorMessage"]
+    gone = failed(cluster, name, {"do": "exit"})
+    assert gone["errorMessage"].endswith("Error: Runtime exited with error: exit status 5")
+    assert cluster.invoke(name) == 1, "a new environment"
+
+
+def test_the_layout_of_awss_base_images(cluster: Cluster, registry: Registry, name: str) -> None:
+    """With init inside: no init container, no volume; ImageConfig replaces each part for itself."""
+    uri = f"{registry.host}/{NAMES['layout']}"
+    create(cluster, name, uri)
+    seen = cluster.invoke(name, {"do": "spy"})
+    assert (seen["cwd"], seen["env"]["_HANDLER"]) == ("/var/task", "app.handler")
+    (pod,) = cluster.objects("pods", "-l", f"klambda.io/function={name}")
+    assert not pod["spec"].keys() & {"volumes", "initContainers"}
+
+    def become(**config: Any) -> None:
+        cluster.aws.update_function_configuration(FunctionName=name, ImageConfig=config)
+        cluster.wait_updated(name)
+
+    become(Command=["app.other"])
+    assert cluster.invoke(name) == "other"
+    become(EntryPoint=["/no/such/program"])
+    body = failed(cluster, name)
+    assert body["errorType"] == "Runtime.InvalidEntrypoint"
+    assert body["errorMessage"].endswith("fork/exec /no/such/program: no such file or directory")
+    become(WorkingDirectory="/no/such/folder")
+    assert failed(cluster, name)["errorType"] == "Runtime.InvalidWorkingDir"
+    become(EntryPoint=["/bin/sh", "-c", "exit 3"])
+    assert failed(cluster, name)["errorType"] == "Runtime.ExitError"
+
+
+def test_an_image_of_kubectl_and_what_is_published(
+    cluster: Cluster, registry: Registry, name: str
+) -> None:
+    """Versions keep their image; a name that leads nowhere is told by the object."""
+    manifest = {
+        "apiVersion": "klambda.io/v1alpha1",
+        "kind": "Function",
+        "metadata": {"name": name},
+        "spec": {
+            "packageType": "Image",
+            "timeout": 10,
+            "code": {"imageUri": f"{registry.host}/{NAMES['layout']}"},
+        },
+    }
+    cluster.apply(manifest)
+    cluster.kubectl("wait", "fn", name, "--for=condition=Ready", "--timeout=60s")
+    published = cluster.aws.publish_version(FunctionName=name)["Version"]
+    manifest["spec"]["imageConfig"] = {"command": ["app.other"]}  # type: ignore[index]
+    cluster.apply(manifest)
+    wait_until("the new command runs", lambda: cluster.invoke(name) == "other")
+    assert cluster.invoke(name, Qualifier=published) == 1
+    manifest["spec"]["code"] = {"imageUri": f"{registry.host}/tests/nothing:1"}  # type: ignore[index]
+    cluster.apply(manifest)
+
+    def refused() -> bool:
+        found = cluster.one("fn", name)
+        assert found is not None
+        conditions = {c["type"]: c for c in found["status"]["conditions"]}
+        return bool(conditions["ImageResolved"]["reason"] == "ImageNotFound")
+
+    wait_until("condition ImageResolved says so", refused)
+    assert cluster.invoke(name) == "other", "what serves goes on serving"
+    seen = cluster.aws.get_function_configuration(FunctionName=name)
+    assert (seen["State"], seen["LastUpdateStatus"]) == ("Active", "Failed")
+    assert seen["LastUpdateStatusReasonCode"] == "ImageDeleted"
