@@ -6,6 +6,7 @@ import base64
 import json
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import botocore.exceptions
@@ -74,6 +75,16 @@ def event(**members: object) -> bytes:
     return json.dumps(members).encode()
 
 
+@pytest.fixture
+def invoker(cluster: Cluster, name: str) -> Iterator[None]:
+    """Let the function invoke functions, as docs/security.md says."""
+    user = f"--user=klambda:function:default:{name}"
+    cluster.kubectl("create", "rolebinding", name, "--clusterrole=klambda-invoker", user)
+    yield
+    cluster.kubectl("delete", "rolebinding", name)
+
+
+@pytest.mark.usefixtures("invoker")
 def test_a_stream_as_the_sdks_read_it(cluster: Cluster, name: str) -> None:
     """One function, one case after another: first bytes early, errors early and late, the log."""
     cluster.create(name, STREAMER, Timeout=4, **NODE)
@@ -114,11 +125,10 @@ def test_a_stream_as_the_sdks_read_it(cluster: Cluster, name: str) -> None:
     details = json.loads(timed_out.complete["ErrorDetails"])
     assert details["errorType"] == "Sandbox.Timedout"
 
-    read = json.loads(
-        cluster.invoke_stream(
-            name, event(do="sdk", function=name, event={"do": "prelude"}), LogType="Tail"
-        ).body
-    )
+    through = event(do="sdk", function=name, event={"do": "prelude"})
+    by_javascript = cluster.invoke_stream(name, through)
+    assert by_javascript.complete == {}
+    read = json.loads(by_javascript.body)
     assert read["text"].endswith("pot")
     assert set(read["complete"]) == {"LogResult"}
 

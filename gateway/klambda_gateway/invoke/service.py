@@ -253,6 +253,8 @@ class InvokeService:
         self._watching.over(call.attempt)
         if (report := call.attempt.report) is not None:
             self._ran(call.record.key, report.duration_ms / 1000)
+        if isinstance(call, StreamedCall) and call.accepted:
+            permit.finish()  # a streamed answer lasts as long as its run
         permit.closed()
 
     # --- the end ----------------------------------------------------------------------------------
@@ -268,9 +270,10 @@ class InvokeService:
         story.done(result)
 
     def _open(self, story: Story, opening: Opening) -> None:
-        """Hand over an answer that begins."""
+        """Hand over an answer that begins; it goes on running under its permit."""
         assert isinstance(story.call, StreamedCall)  # noqa: S101  only it opens
         assert story.opened is not None  # noqa: S101
+        story.permit = None
         self._release(story)
         story.opened(story, story.call, opening)
 

@@ -71,6 +71,32 @@ async def test_a_slow_reader_holds_the_function_and_nobody_else() -> None:
         assert taken == 64 * PIECE
 
 
+async def test_a_stream_counts_as_running_until_its_end() -> None:
+    go_on = asyncio.Event()
+
+    async def slowly(outlet: Outlet) -> dict[str, Any]:
+        await outlet.write(b"first")
+        await go_on.wait()
+        return {}
+
+    async with running() as world:
+        await warm(world, slowly)
+        gateway = world.gateways[0]
+        assert gateway.function is not None
+        gateway.switch(next(iter(world.deployments)), reserved=1)
+        stream = await gateway.stream()
+        pieces = stream.pieces()
+        assert await anext(pieces) == b"first"
+        assert gateway.admission.running() == 1
+        with pytest.raises(LambdaError) as refused:
+            await gateway.invoke(b"2")
+        assert refused.value.status == 429
+        go_on.set()
+        assert [piece async for piece in pieces] == []
+        await until(lambda: gateway.admission.running() == 0)
+        assert (await gateway.invoke(b"2")).payload == b"2"
+
+
 async def test_a_function_that_does_not_stream() -> None:
     async with running() as world:
         stream = await world.gateways[0].stream(b'"' + bytes(b"x" * 200_000) + b'"')

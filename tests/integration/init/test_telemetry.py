@@ -72,6 +72,13 @@ async def test_the_life_of_an_environment_as_telemetry(launch: Launch, tmp_path:
         done["metrics"]["durationMs"]
         < records(running, "platform.report")[0]["metrics"]["durationMs"]
     )
+    spans = {span["name"]: span["durationMs"] for span in done["spans"]}
+    assert list(spans) == ["responseLatency", "responseDuration", "runtimeOverhead"]
+    assert 0 < sum(spans.values()) <= done["metrics"]["durationMs"] + 1
+    (overhead,) = records(running, "platform.report")[0]["spans"]
+    assert overhead["name"] == "extensionOverhead"
+    assert overhead["durationMs"] > 250
+    assert done["tracing"]["value"] == trace
     assert "handler first" in records(running, "function")
     assert "eye sees INVOKE" in records(running, "extension")
     for event in told(running):

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"klambda.io/init/internal/runtimeapi"
 	"klambda.io/init/internal/slot"
@@ -77,7 +78,11 @@ func (i *Instance) deliver(inv *invocation) {
 func (i *Instance) Check(generation int, request string) *runtimeapi.Problem {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.check(generation, request)
+	problem := i.check(generation, request)
+	if problem == nil {
+		i.invocations[i.machine.Current].answering = time.Now()
+	}
+	return problem
 }
 
 func (i *Instance) check(generation int, request string) *runtimeapi.Problem {

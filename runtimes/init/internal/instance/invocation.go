@@ -43,6 +43,8 @@ type invocation struct {
 
 	patience, deadline *time.Timer
 
+	answering, answered, back time.Time // the answer's first and last byte; the runtime at /next, or gone
+
 	muted     bool    // nobody waits for the answer
 	answer    *stream // of a streamed answer, once its head is out
 	status    string
@@ -94,6 +96,7 @@ func (i *Instance) begin(attempt slot.Attempt) {
 
 // respond sends a complete answer, or ends a stream that has begun.
 func (i *Instance) respond(inv *invocation, body []byte, contentType, errorType string, isError bool) {
+	inv.answered = time.Now()
 	if inv.answer != nil {
 		inv.answer.seal(errorType, body, isError)
 		return
@@ -129,7 +132,9 @@ func (i *Instance) runtimeDone(inv *invocation) {
 		return
 	}
 	inv.done = true
+	inv.back = time.Now()
 	report := i.report(inv)
+	report.Spans = inv.spans()
 	i.stream.Line(i.work.format.RuntimeDone(time.Now(), report))
 	if i.hub.Load() != nil {
 		i.emit("runtimeDone", report.DoneRecord())
@@ -141,9 +146,12 @@ func (i *Instance) finish(attempt slot.Attempt) {
 	inv := i.invocations[attempt]
 	delete(i.invocations, attempt)
 	inv.stopTimers()
+	i.runtimeDone(inv)
 	report := i.report(inv)
 	now := time.Now()
-	i.runtimeDone(inv)
+	if inv.told {
+		report.Spans = []logs.Span{{Name: "extensionOverhead", Start: inv.back, Took: now.Sub(inv.back)}}
+	}
 	i.stream.Line(i.work.format.End(inv.header.RequestID))
 	i.stream.Line(i.work.format.Report(now, report))
 	if i.hub.Load() != nil {
@@ -172,7 +180,7 @@ func (i *Instance) report(inv *invocation) logs.Report {
 	}
 	r := logs.Report{
 		Request: inv.header.RequestID, Duration: min(time.Since(inv.started), i.work.timeout()),
-		MemoryMB: i.work.assignment.MemorySize, UsedMB: i.usedMB(), Produced: inv.bytesOut,
+		MemoryMB: i.work.assignment.MemorySize, UsedMB: i.usedMB(), Produced: inv.bytesOut, Trace: inv.header.TraceID,
 	}
 	if inv.cold {
 		r.Init, r.Phases = i.phases.runtime, i.phases.text()
@@ -185,6 +193,18 @@ func (i *Instance) report(inv *invocation) logs.Report {
 		}
 	}
 	return r
+}
+
+// spans are the parts of a run that came to an answer of the runtime's (reference §g.3).
+func (inv *invocation) spans() []logs.Span {
+	if inv.answering.IsZero() || inv.answered.IsZero() {
+		return nil
+	}
+	return []logs.Span{
+		{Name: "responseLatency", Start: inv.started, Took: inv.answering.Sub(inv.started)},
+		{Name: "responseDuration", Start: inv.answering, Took: inv.answered.Sub(inv.answering)},
+		{Name: "runtimeOverhead", Start: inv.answered, Took: inv.back.Sub(inv.answered)},
+	}
 }
 
 func (i *Instance) usedMB() int {

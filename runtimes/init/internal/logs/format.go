@@ -196,6 +196,16 @@ func (r Report) outcome(record Record) Record {
 			record["errorType"] = r.ErrorType
 		}
 	}
+	if r.Trace != "" {
+		record["tracing"] = Record{"type": "X-Amzn-Trace-Id", "value": r.Trace}
+	}
+	if len(r.Spans) > 0 {
+		spans := make([]Record, len(r.Spans))
+		for n, s := range r.Spans {
+			spans[n] = Record{"name": s.Name, "start": Stamp(s.Start), "durationMs": rounded(s.Took)}
+		}
+		record["spans"] = spans
+	}
 	return record
 }
 

@@ -49,6 +49,15 @@ type Report struct {
 	Status    string        // "" for success, else "timeout" or "error"
 	ErrorType string
 	Phases    string // ours, after AWS's fields
+	Trace     string // the trace header; of events only, as the spans
+	Spans     []Span
+}
+
+// Span is a named part of an invocation.
+type Span struct {
+	Name  string
+	Start time.Time
+	Took  time.Duration
 }
 
 // Report implements Format.

@@ -274,6 +274,12 @@ func TestObjects(t *testing.T) {
 			t.Errorf("\n got %s\nwant %s", got, want)
 		}
 	}
+	spanned := Report{Request: "r", Trace: "Root=1", Spans: []Span{{"responseLatency", now, 1500 * time.Microsecond}}}
+	if got := debug.RuntimeDone(now, spanned); got != at+`runtimeDone","record":{"metrics":{"durationMs":0,"producedBytes":0},`+
+		`"requestId":"r","spans":[{"durationMs":1.5,"name":"responseLatency","start":"2024-05-06T10:00:03.123Z"}],`+
+		`"status":"success","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1"}}}` {
+		t.Error(got)
+	}
 	for _, silent := range []string{
 		info.Start(now, "r", "7"), info.RuntimeDone(now, report), warn.Report(now, report), debug.End("r"),
 		debug.Exit("r", "x", "y"), debug.Timeout(now, "r", time.Second), warn.InitStart(now, Environment{Runtime: "python3.13"}),
