@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import random
 import secrets
+import signal
+import subprocess
 import threading
 import time
 import urllib.error
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import botocore.exceptions
 import pytest
 
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import CONTROL_PLANE, Cluster, wait_until
 from tests.support.lookup import look
+from tests.support.postgres import running
 
 RECORDER = """
 seen = []
@@ -221,7 +225,54 @@ def test_no_event_of_many_is_lost_when_parts_are_killed(
     lose_nothing(cluster, functions, events=100_000, kills=kills)
 
 
-def lose_nothing(cluster: Cluster, functions: Functions, *, events: int, kills: list[str]) -> None:
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_no_event_is_lost_in_postgresql_either(cluster: Cluster, functions: Functions) -> None:
+    with running(host_address(cluster)) as server, events_in(cluster, server.fresh_database()):
+
+        def crash() -> None:
+            server.end(signal.SIGQUIT)
+            time.sleep(1)
+            server.start()
+
+        kills = ["store", crash, "gateway", crash, "operator"]
+        lose_nothing(cluster, functions, events=300, kills=kills)
+
+
+def host_address(cluster: Cluster) -> str:
+    """An address of this machine in the node's network: what pods reach without leaving it."""
+    addresses = cluster.one("node", "klambda")
+    if addresses is None:
+        pytest.skip("only beside the native node")
+    node = ipaddress.ip_address(addresses["status"]["addresses"][0]["address"])
+    found = json.loads(subprocess.run(["ip", "-j", "-4", "addr"], capture_output=True).stdout)
+    for each in (one for link in found for one in link["addr_info"]):
+        here = ipaddress.ip_interface(f"{each['local']}/{each['prefixlen']}")
+        if node in here.network and here.ip.is_private and not here.ip.is_loopback:
+            return str(here.ip)
+    pytest.skip("this machine has no address in the node's network")
+
+
+@contextlib.contextmanager
+def events_in(cluster: Cluster, url: str) -> Iterator[None]:
+    """Let the store keep its events there, for a time."""
+    where = ("-n", CONTROL_PLANE, "statefulset/klambda-store")
+    cluster.kubectl("set", "env", *where, f"KLAMBDA_EVENTS_DATABASE_URL={url}")
+    cluster.wait_ready()
+    try:
+        yield
+    finally:
+        cluster.kubectl("set", "env", *where, "KLAMBDA_EVENTS_DATABASE_URL-")
+        cluster.wait_ready()
+
+
+def lose_nothing(
+    cluster: Cluster,
+    functions: Functions,
+    *,
+    events: int,
+    kills: Sequence[str | Callable[[], None]],
+) -> None:
     """Send while parts die; the function must have answered every event that got a 202."""
     name = functions.recorder("proof")
     acknowledged: dict[str, int] = {}
@@ -243,7 +294,10 @@ def lose_nothing(cluster: Cluster, functions: Functions, *, events: int, kills: 
     chance = random.Random(events)
     for component in kills:
         time.sleep(chance.uniform(0.5, 2))
-        cluster.kill(component)
+        if isinstance(component, str):
+            cluster.kill(component)
+        else:
+            component()
         cluster.wait_ready()
     for each in senders:
         each.join()

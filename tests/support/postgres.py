@@ -1,6 +1,7 @@
 """A PostgreSQL server for tests: Debian's, installed when it is missing, on a port of its own.
 
-It runs as an unprivileged user (PostgreSQL refuses root) with its data in a folder of the test's.
+It runs as an unprivileged user (PostgreSQL refuses root) with its data in a folder of the test's,
+and listens on loopback, or on an address of this machine that the test cluster's pods can reach.
 """
 
 from __future__ import annotations
@@ -29,35 +30,39 @@ USER = "nobody"
 class Postgres:
     """One server."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         self._folder = folder
+        self._address = address
         self._programs = programs()
         self.port = free_ports(1)[0]
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
             os.chown(folder, pwd.getpwnam(USER).pw_uid, -1)
         self._run("initdb", "-D", str(folder / "data"), "-U", "klambda", "-A", "trust", "-N")
+        if address != "127.0.0.1":
+            with (folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write("host all klambda 0.0.0.0/0 trust\n")
 
     def fresh_database(self) -> str:
         """Make a database; return its URL."""
         name = f"d{secrets.token_hex(4)}"
-        words = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "klambda", name]
+        words = ["-h", self._address, "-p", str(self.port), "-U", "klambda", name]
         self._run("createdb", *words)
-        return f"postgresql://klambda@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://klambda@{self._address}:{self.port}/{name}"
 
     def start(self) -> None:
         """Start, and wait until it answers."""
         self._process = subprocess.Popen(
             [
                 str(self._programs / "postgres"), "-D", str(self._folder / "data"),
-                "-p", str(self.port), "-c", "listen_addresses=127.0.0.1",
+                "-p", str(self.port), "-c", f"listen_addresses={self._address}",
                 "-c", f"unix_socket_directories={self._folder}", "-c", "max_connections=50",
             ],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self._folder,
             **self._identity(),
         )  # fmt: skip
         deadline = time.monotonic() + START_S
-        ready = [str(self._programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)]
+        ready = [str(self._programs / "pg_isready"), "-h", self._address, "-p", str(self.port)]
         while subprocess.run(ready, stdout=subprocess.DEVNULL).returncode:
             assert time.monotonic() < deadline, "PostgreSQL does not start"
             time.sleep(0.05)
@@ -97,10 +102,10 @@ def _found() -> list[Path]:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Postgres]:
+def running(address: str = "127.0.0.1") -> Iterator[Postgres]:
     """Run a server; not in a folder of pytest's, which every run closes to other users again."""
     with tempfile.TemporaryDirectory(prefix="klambda-postgres-") as folder:
-        server = Postgres(Path(folder))
+        server = Postgres(Path(folder), address)
         server.start()
         try:
             yield server
