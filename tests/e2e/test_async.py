@@ -235,7 +235,7 @@ def test_no_event_is_lost_in_postgresql_either(cluster: Cluster, functions: Func
             time.sleep(1)
             server.start()
 
-        kills = ["store", crash, "gateway", crash, "operator"]
+        kills: list[str | Callable[[], None]] = ["store", crash, "gateway", crash, "operator"]
         lose_nothing(cluster, functions, events=300, kills=kills)
 
 

@@ -8,6 +8,7 @@ and ``responsePayload`` are there only when the function ran; ``functionArn`` is
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from klambda_gateway.routing.facts import LATEST
 
 ERROR_MESSAGE_MAX: Final = 1024
 """Bytes of a dead letter's ErrorMessage (D)."""
-RAN: Final = 200
+_ODD: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 THROTTLED: Final = 429
 
 
@@ -102,8 +103,13 @@ def error_text(payload: bytes) -> str:
     except (ValueError, RecursionError):
         document = None
     if isinstance(document, Mapping) and isinstance(document.get("errorMessage"), str):
-        return str(document["errorMessage"])[:ERROR_MESSAGE_MAX]
-    return payload[:ERROR_MESSAGE_MAX].decode("utf-8", "replace")
+        return plain(str(document["errorMessage"])[:ERROR_MESSAGE_MAX])
+    return plain(payload[:ERROR_MESSAGE_MAX].decode("utf-8", "replace"))
+
+
+def plain(text: str) -> str:
+    """A text that databases and queues take: what is no character of XML 1.0 is replaced."""
+    return _ODD.sub("\ufffd", text)
 
 
 def _error_code(outcome: Outcome) -> int:

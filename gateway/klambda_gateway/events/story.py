@@ -19,7 +19,7 @@ from klambda_core.events import Delivery, Leased, Postponement, Response, Settle
 from klambda_gateway.events import config, lineage, policy
 from klambda_gateway.events.credit import Ending
 from klambda_gateway.events.deliver.port import Deliverer, DeliveryFailed
-from klambda_gateway.events.envelope import Outcome, error_text
+from klambda_gateway.events.envelope import Outcome, error_text, plain
 from klambda_gateway.events.metrics import EventMetrics
 from klambda_gateway.events.policy import Again, Decision, Drop, Over, Progress, Waits
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
@@ -138,7 +138,7 @@ class Story:
         try:
             answer = await self._invoker.invoke(request)
         except LambdaError as refusal:
-            status, error = refusal.status, f"{refusal.error.name}: {refusal.message}"
+            status, error = refusal.status, plain(f"{refusal.error.name}: {refusal.message}")
         elapsed = asyncio.get_running_loop().time() - began
         progress = replace(_progress(leased), age=leased.age + elapsed)
         rules = config.rules(self._entry(leased), event.qualifier)
@@ -217,17 +217,10 @@ class Story:
         rest: list[Delivery] = []
         problem = leased.error
         for delivery in leased.pending:
-            try:
-                await self._deliverer.deliver(delivery, outcome)
-            except DeliveryFailed as error:
-                _log.warning(
-                    "not-delivered",
-                    request_id=leased.event.id,
-                    target=delivery.target,
-                    error=str(error),
-                )
+            trouble = await self._deliver(delivery, outcome)
+            if trouble is not None:
                 rest.append(delivery)
-                problem = f"{delivery.target}: {error}"
+                problem = plain(f"{delivery.target}: {trouble}")
         if not rest:
             await self._settle(leased, _state(condition), condition)
             return
@@ -239,6 +232,22 @@ class Story:
         for delivery in rest:
             self._metrics.undelivered(delivery.kind)
         await self._settle(left, "undelivered", condition, error=problem)
+
+    async def _deliver(self, delivery: Delivery, outcome: Outcome) -> str | None:
+        """Tell one; return what went wrong."""
+        try:
+            await self._deliverer.deliver(delivery, outcome)
+        except DeliveryFailed as error:
+            trouble = str(error)
+        except Exception as error:  # noqa: BLE001 - our own mistake must end with the others
+            _log.exception("delivery-broke", request_id=outcome.event.id)
+            trouble = repr(error)
+        else:
+            return None
+        _log.warning(
+            "not-delivered", request_id=outcome.event.id, target=delivery.target, error=trouble
+        )
+        return trouble
 
     async def _settle(
         self,

@@ -175,7 +175,7 @@ class Workers:
         self._learn(leased.event)
         self._credits.took(leased.event.function_uid)
         self._held[leased.lease] = leased
-        self._bytes += len(leased.event.payload)
+        self._bytes += _size(leased)
         self._idle.clear()
         task = asyncio.get_running_loop().create_task(self._work(leased))
         self._tasks.add(task)
@@ -191,7 +191,7 @@ class Workers:
             _log.exception("event-failed", request_id=leased.event.id)
         finally:
             del self._held[leased.lease]
-            self._bytes -= len(leased.event.payload)
+            self._bytes -= _size(leased)
             self._credits.ended(leased.event.function_uid, ending)
             if not self._held:
                 self._idle.set()
@@ -233,3 +233,8 @@ class Workers:
             with contextlib.suppress(StoreAway):  # the figures of a moment ago stay
                 self._metrics.queues(await self._store.stats())
             await asyncio.sleep(STATS_S)
+
+
+def _size(leased: Leased) -> int:
+    response = leased.response
+    return len(leased.event.payload) + (0 if response is None else len(response.payload))

@@ -104,12 +104,13 @@ _OUTCOME: Final = """condition = coalesce($4, condition), error = coalesce($5, e
     executed_version = CASE WHEN CAST($8 AS INTEGER) IS NULL THEN executed_version ELSE $9 END,
     function_error = CASE WHEN CAST($8 AS INTEGER) IS NULL THEN function_error ELSE $10 END,
     response = CASE WHEN CAST($8 AS INTEGER) IS NULL THEN response ELSE $11 END,
+    size = CASE WHEN CAST($8 AS INTEGER) IS NULL THEN size ELSE length(payload) + $12 END,
     status_code = coalesce(CAST($8 AS INTEGER), status_code)"""
-RETRY: Final = f"""UPDATE events SET lease = $3, {_OUTCOME}, due_at = $12, backoffs = $13,
-    state = $14
+RETRY: Final = f"""UPDATE events SET lease = $3, {_OUTCOME}, due_at = $13, backoffs = $14,
+    state = $15
     WHERE id = $1 AND lease = $2 AND settled_at IS NULL"""
-SETTLE: Final = f"""UPDATE events SET lease = NULL, state = $3, {_OUTCOME}, settled_at = $12,
-    expires_at = $13, payload = CASE WHEN CAST($14 AS INTEGER) = 1 THEN payload ELSE $15 END
+SETTLE: Final = f"""UPDATE events SET lease = NULL, state = $3, {_OUTCOME}, settled_at = $13,
+    expires_at = $14, payload = CASE WHEN CAST($15 AS INTEGER) = 1 THEN payload ELSE $16 END
     WHERE id = $1 AND lease = $2 AND settled_at IS NULL"""
 FORGET: Final = "DELETE FROM events WHERE id = $1 AND lease = $2 AND settled_at IS NULL"
 
@@ -169,14 +170,15 @@ def put_values(event: Event, now: float) -> tuple[Any, ...]:
 
 
 def outcome_values(response: Response | None) -> tuple[Any, ...]:
-    """Parameters 8 to 11 of RETRY and SETTLE: no response leaves the last one as it is."""
+    """Parameters 8 to 12 of RETRY and SETTLE: no response leaves the last one as it is."""
     if response is None:
-        return None, None, None, None
+        return None, None, None, None, 0
     return (
         response.status_code,
         response.executed_version,
         response.function_error,
         response.payload,
+        len(response.payload),
     )
 
 

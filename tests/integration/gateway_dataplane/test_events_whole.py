@@ -162,7 +162,24 @@ def test_reserved_concurrency_holds_while_events_queue_up(
         assert look(client, request_id)["ResponsePayload"] == number
 
 
-@pytest.mark.slow
+def test_a_gateway_that_is_told_to_end_finishes_its_events(
+    control_plane: ControlPlane, name: str
+) -> None:
+    source = "import time\ndef handler(event, context):\n    time.sleep(2)\n    return event\n"
+    client = create(control_plane, name, source, Timeout=10)
+    sent = [send(client, name, number) for number in range(6)]
+    time.sleep(1.5)
+    gateway = control_plane.gateways[1]
+    gateway.process.terminate()
+    assert gateway.process.wait(30) == 0
+    control_plane.restart(1)
+    for number, request_id in enumerate(sent):
+        wait_for(lambda known=request_id: "SettledAt" in look(client, known), "it is over", 60)
+        shown = look(client, request_id)
+        assert (shown["ResponsePayload"], shown["Leases"]) == (number, 1), "none ran twice"
+
+
+@pytest.mark.full
 def test_a_gateway_that_dies_in_a_run_loses_nothing(control_plane: ControlPlane, name: str) -> None:
     source = "import time\ndef handler(event, context):\n    time.sleep(0.2)\n    return event\n"
     client = create(control_plane, name, source)

@@ -175,6 +175,16 @@ async def test_credit_and_room_bound_a_lease(store: EventStore) -> None:
     assert (await store.lease(wants(0), NOW)).events == ()
 
 
+async def test_a_response_that_travels_along_counts_for_the_room(store: EventStore) -> None:
+    await store.put([event(), event(), event()], NOW)
+    answer = Response(
+        status_code=200, executed_version="1", function_error=None, payload=b"x" * 1000
+    )
+    for each in (await store.lease(wants(), NOW)).events:
+        await store.retry_at([retry(each, 1, response=answer, condition="Success")], NOW)
+    assert len((await store.lease(wants(bytes_limit=2500), NOW + 1)).events) == 2
+
+
 async def test_two_who_ask_at_once_get_different_events(store: EventStore) -> None:
     await store.put([event() for _ in range(40)], NOW)
     asked = [store.lease(wants(5, holder=f"gw-{number}"), NOW) for number in range(8)]

@@ -114,7 +114,6 @@ async def test_without_a_ticket_nothing_is_done(start: Start, tmp_path: Path) ->
                 assert (answer.status, (await answer.json())["error"]) == (400, "BadRequest")
 
 
-@pytest.mark.slow
 async def test_killed_at_random_moments_no_acknowledged_event_is_lost(
     start: Start, tmp_path: Path
 ) -> None:
@@ -122,7 +121,7 @@ async def test_killed_at_random_moments_no_acknowledged_event_is_lost(
     acknowledged: set[str] = set()
     store = start(tmp_path)
     store.wait()
-    for turn in range(6):
+    for turn in range(3):
         async with talking(store) as client:
             stop = asyncio.Event()
 
@@ -243,7 +242,7 @@ async def test_a_broken_file_stops_events_not_blobs(start: Start, tmp_path: Path
     assert b"klambda_store_events_closed 1.0" in store.call("GET", "/metrics")[1]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 async def test_a_restart_with_a_hundred_thousand_waiting_serves_at_once(
     start: Start, tmp_path: Path
 ) -> None:

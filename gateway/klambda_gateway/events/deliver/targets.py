@@ -34,7 +34,7 @@ class NoTarget:
 def read_target(text: str) -> Target | NoTarget:
     """Read an ARN or a URL."""
     if text.startswith(("http://", "https://")):
-        return Target(kind="http", text=text)
+        return Target(kind="http", text=text) if _is_url(text) else NoTarget(why="not a URL")
     parts = text.split(":", _ARN_PARTS - 1)
     if len(parts) < _ARN_PARTS or parts[0] != "arn":
         return NoTarget(why="neither an ARN nor an http(s) URL")
@@ -42,6 +42,14 @@ def read_target(text: str) -> Target | NoTarget:
     if kind is None:
         return NoTarget(why=f"destinations of the service '{parts[2]}' are not supported")
     return Target(kind=kind, text=text, region=parts[3], account=parts[4], resource=parts[5])
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
 
 
 def allowed(url: str, prefixes: Sequence[str]) -> bool:

@@ -126,6 +126,9 @@ def test_a_cloud_event() -> None:
         (b"plain", "plain"),
         (b'{"errorMessage":1}', '{"errorMessage":1}'),
         (b"[1]", "[1]"),
+        # what a database or a queue would not take
+        (b'{"errorMessage":"a\\u0000b\\ud800c\\n"}', "a\ufffdb\ufffdc\n"),
+        (b"\xff\x00", "\ufffd\ufffd"),
     ],
 )
 def test_the_words_of_an_error(payload: bytes, text: str) -> None:

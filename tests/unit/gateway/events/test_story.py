@@ -315,3 +315,18 @@ def test_configuration_is_read_when_it_counts() -> None:
     world.invoke = invoke  # type: ignore[method-assign]
     world.work_on(mine)
     assert world.log[0].condition == "RetriesExhausted"
+
+
+def test_a_mistake_of_our_own_while_telling_ends_like_any_other_failure() -> None:
+    world = World(CONFIGURED)
+
+    async def broken(*_: object) -> None:
+        raise ValueError("a mistake")
+
+    world.deliver = broken  # type: ignore[method-assign,assignment]
+    pending = (Delivery(kind="dead-letter", target=TOPIC),)
+    mine = leased(attempts=3, condition="RetriesExhausted", pending=pending)
+    world.work_on(mine, Waits(deliveries=1))
+    assert world.log[-1].state == "undelivered"
+    assert "a mistake" in world.log[-1].error
+    assert world.counted("dead_letter_errors_total 1.0")

@@ -33,6 +33,9 @@ def test_targets(text: str, kind: str, region: str, account: str, resource: str)
         ("arn:aws:sqs", "neither"),
         ("q", "neither"),
         ("ftp://x", "neither"),
+        ("http://", "not a URL"),
+        ("http://[", "not a URL"),
+        ("http://x:99999/", "not a URL"),
     ],
 )
 def test_no_targets(text: str, word: str) -> None:
