@@ -199,7 +199,7 @@ class Gateway:
         self.gate = Gate(
             self.keys,
             region=self.settings.region,
-            account_of=self.accounts.of,
+            account_of=self.accounts.admitted,
             sessions=Sessions(self.mint, roles=self.keys, pods=self.mirrors),
         )
         self.authorizer = Rbac(self._api, name_of=self._object_of)
@@ -300,7 +300,7 @@ class Gateway:
         if not self.settings.bearer_tokens:
             return None
         watched = self.settings.watch_namespaces
-        return Bearer(self._api, account_of=self.accounts.of, accounts=watched or None)
+        return Bearer(self._api, account_of=self.accounts.admitted, accounts=watched or None)
 
     def _object_of(self, namespace: str, function_name: str) -> str:
         """Return the name of a Function object, of one that does not exist as the API names it."""

@@ -42,6 +42,8 @@ class AccessKey:
     """Under this name functions may take it as their role."""
     functions: tuple[str, ...] = ()
     """Which functions may: AWS names, ``*`` and ``?`` match. Empty: it is no role."""
+    granted: bool = False
+    """Whether a session's role is one that a Secret gives to its function."""
     session: str = ""
     """Given exactly when a function's session stands behind it: the function's name."""
     origin: str = ""

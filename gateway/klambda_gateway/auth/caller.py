@@ -40,6 +40,8 @@ class Caller:
     """Given exactly when a function's session asks: its role's name."""
     session: str = ""
     """The session's name: the function."""
+    granted: bool = False
+    """Whether a Secret gives the role to the function: else it is only what the function says."""
 
     @property
     def arn(self) -> str:

@@ -60,7 +60,7 @@ class Gate:
         sessions: SessionFinder | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        """``account_of`` gives the 12 digits of a namespace."""
+        """``account_of`` gives the 12 digits of a namespace, or raises when they are not its."""
         self._keys = keys
         self._sessions = sessions
         self._verifier = Verifier(region)
@@ -125,6 +125,7 @@ class Gate:
             groups=key.groups,
             role=key.role if key.session else "",
             session=key.session,
+            granted=key.granted,
             service=service,
         )
         if len(self._callers) >= CALLERS_KEPT:

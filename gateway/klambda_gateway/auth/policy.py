@@ -113,10 +113,15 @@ def read_statements(policy: Iterable[Mapping[str, Any]] | None) -> tuple[Stateme
 def principal_of(caller: Caller, *, at_home: bool) -> Principal:
     """A caller, as statements may name them.
 
-    At home, a statement for the whole account only leaves the matter to the account's own rules.
+    At home, a statement for the whole account only leaves the matter to the account's own rules. A
+    function that only says it has a role (no Secret gives it) is nobody by name: any developer can
+    write any role's name.
     """
+    account = None if at_home else caller.account
+    if caller.session and not caller.granted:
+        return Principal(account=account)
     role = f"arn:aws:iam::{caller.account}:role/{caller.role}" if caller.role else None
-    return Principal(account=None if at_home else caller.account, arn=caller.arn, role=role)
+    return Principal(account=account, arn=caller.arn, role=role)
 
 
 def allows(

@@ -177,7 +177,8 @@ def acting(session: Session, role: AccessKey | None) -> AccessKey:
     A role never leads into another account: it was looked up in the function's.
     """
     told = session.statement
-    if role is not None and role.serves(told.function):
+    granted = role is not None and role.serves(told.function)
+    if granted and role is not None:
         user, groups = role.user, role.groups
     else:
         user, groups = own_identity(told.namespace, told.function)
@@ -189,6 +190,7 @@ def acting(session: Session, role: AccessKey | None) -> AccessKey:
         user=user,
         groups=groups,
         role=told.role,
+        granted=granted,
         session=session_name(told.function),
     )
 

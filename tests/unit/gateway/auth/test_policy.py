@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -65,8 +66,9 @@ def test_principals(principal: str, who: Principal, allowed: bool) -> None:
 
 def test_callers_are_named_by_arn_role_and_away_from_home_by_account() -> None:
     caller = Caller(
-        access_key_id="k", namespace="n", account=B, user="u", role="worker", session="fn"
-    )
+        access_key_id="k", namespace="n", account=B, user="u", role="worker", session="fn",
+        granted=True,
+    )  # fmt: skip
     named = {
         f"arn:aws:sts::{B}:assumed-role/worker/fn": (True, True),
         f"arn:aws:iam::{B}:role/worker": (True, True),
@@ -81,6 +83,9 @@ def test_callers_are_named_by_arn_role_and_away_from_home_by_account() -> None:
             for home in (True, False)
         )
         assert found == expected, principal
+    claimed = replace(caller, granted=False)
+    assert principal_of(claimed, at_home=True) == Principal()
+    assert principal_of(claimed, at_home=False) == Principal(account=B)
     user = Caller(access_key_id="k", namespace="n", account=B, user="u")
     assert principal_of(user, at_home=True).role is None
 
