@@ -17,8 +17,8 @@ UV := $(VENV)/uv/bin/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes
 export CLUSTER REGISTRY VALUES EGRESS RUNTIMES KIND_IMAGE KLAMBDA_CACHE KLAMBDA_STATE
 
-.PHONY: help up down status demo images binaries test unit integration e2e lint type fmt \
-        golden crds bench bench-cold bench-events bench-hop lock venv
+.PHONY: help up down status demo images binaries test test-full unit integration e2e full lint type \
+        fmt golden crds bench bench-cold bench-events bench-hop lock venv
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) \
@@ -49,6 +49,9 @@ binaries: venv ## build Kubernetes, Helm, CoreDNS and the small ones into the ca
 test: venv ## everything, on a machine where nothing is installed: lint, types, all tests
 	@$(RUN)python -m tools.cluster.check
 
+test-full: venv ## `make test`, then the long tests
+	@$(RUN)python -m tools.cluster.check --full
+
 unit: venv ## tests/unit: pure, in seconds
 	@$(PYTEST) tests/unit
 
@@ -58,6 +61,9 @@ integration: venv ## tests/integration: real etcd and kube-apiserver
 e2e: venv ## tests/e2e: the cluster of `make up`
 	@$(CLUSTER_TOOL) test-packages
 	@$(PYTEST) -p no:randomly tests/e2e
+
+full: venv ## the long tests (marker full), on the cluster of `make up`
+	@$(PYTEST) -p no:randomly -m full tests/unit tests/integration tests/e2e
 
 lint: venv ## ruff, format, import contracts, freshness of generated files
 	@$(RUN)ruff check .

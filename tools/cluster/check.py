@@ -1,4 +1,4 @@
-"""`make test`: everything there is to check, in order, with its time.
+"""`make test` and `make test-full`: everything there is to check, in order, with its time.
 
 A failed check does not hide the next one, except that end-to-end tests need the cluster. The last
 lines are pytest's own unless something before it failed.
@@ -34,6 +34,7 @@ CHECKS = (
     Check(verb="up"),
     Check(verb="e2e", needs=("up",)),
 )
+LONG = Check(verb="full", needs=("up",))
 
 
 def run(checks: Sequence[Check], do: Callable[[str], bool], say: Callable[[str], None]) -> bool:
@@ -71,8 +72,9 @@ def make(verb: str) -> bool:
 
 
 def main() -> int:
-    """Run all checks."""
-    passed = run(CHECKS, make, lambda text: print(f"== {text}", flush=True))
+    """Run all checks; with `--full` the long tests too."""
+    checks = (*CHECKS, LONG) if "--full" in sys.argv[1:] else CHECKS
+    passed = run(checks, make, lambda text: print(f"== {text}", flush=True))
     return 0 if passed else 1
 
 
