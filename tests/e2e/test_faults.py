@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import secrets
 import threading
 import time
@@ -20,6 +21,12 @@ CALLER_ERRORS = (
     botocore.exceptions.ClientError,  # 4xx/5xx while a part is away
     botocore.exceptions.BotoCoreError,  # connection refused or cut, a waiter that gave up
     AssertionError,
+)
+
+
+WRITE = re.compile(
+    r'klambda_operator_kube_requests_total\{code="\d+",kind="(?!leases|events)\w+",'
+    r'verb="(?!get|list|watch)'
 )
 
 
@@ -94,6 +101,38 @@ def test_a_part_killed_at_random_points_leaves_exactly_what_should_be(
     for one in developers:
         for name in sorted(one.live):
             wait_until(f"{name} is as it should be", partial(settled, cluster, name), timeout=120)
+    live = {name for one in developers for name in one.live if cluster.one("fn", name)}
+    assert_blobs_are_there(cluster, live)
+    assert_a_second_plan_is_empty(cluster)
+
+
+def assert_blobs_are_there(cluster: Cluster, names: set[str]) -> None:
+    """Every function's code is in the store, whole."""
+    stored = cluster.blobs()
+    for name in names:
+        blob = cluster.objects("fn", "--field-selector", f"metadata.name={name}")[0]["spec"]["code"]
+        assert stored.get(blob["blob"]["sha256"]) == blob["blob"]["size"], name
+
+
+def assert_a_second_plan_is_empty(cluster: Cluster) -> None:
+    """An operator that looks at everything for the first time finds nothing to write."""
+    cluster.kill("operator")
+    cluster.wait_ready()
+    functions = len(cluster.objects("fn", "--all-namespaces"))
+
+    def looked() -> dict[str, float] | None:
+        seen = cluster.metrics("operator")
+        done = sum(
+            seen.get(f'klambda_operator_reconcile_total{{kind="functions",result="{result}"}}', 0)
+            for result in ("success", "gone")
+        )
+        idle = (
+            not seen["klambda_operator_queue_depth"] and not seen["klambda_operator_workers_busy"]
+        )
+        return seen if idle and done >= functions else None
+
+    seen = wait_until("the operator has looked at every function", looked)
+    assert [line for line in seen if WRITE.match(line)] == []
 
 
 def settled(cluster: Cluster, name: str) -> bool:

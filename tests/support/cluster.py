@@ -22,6 +22,7 @@ from typing import Any
 import boto3
 import botocore.config
 
+from klambda_core.tickets import ticket
 from tools.cluster.layout import Layout
 
 LAYOUT = Layout.of(os.environ)
@@ -247,6 +248,31 @@ class Cluster:
                 "delete", "pod", "-n", CONTROL_PLANE, pod["metadata"]["name"], "--force",
                 "--grace-period=0", "--wait=false", check=False,
             )  # fmt: skip
+
+    def metrics(self, component: str) -> dict[str, float]:
+        """Return a part's metrics, read through the API server."""
+        (pod,) = self.pods_of(component)
+        path = f"/api/v1/namespaces/{CONTROL_PLANE}/pods/{pod['metadata']['name']}:8081/proxy"
+        lines = self.kubectl("get", "--raw", f"{path}/metrics").splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    def blobs(self, namespace: str = "default") -> dict[str, int]:
+        """Return what the store has of an account: sizes by digest."""
+        secret = self.kubectl(
+            "get",
+            "secret",
+            "klambda-installation",
+            "-n",
+            CONTROL_PLANE,
+            "-o",
+            "jsonpath={.data.key}",
+        )
+        path = f"/v1/blobs/{namespace}"
+        query = ticket(base64.b64decode(secret).decode(), "GET", path, now=time.time())
+        store = f"/api/v1/namespaces/{CONTROL_PLANE}/services/klambda-store:8090/proxy"
+        listed = json.loads(self.kubectl("get", "--raw", f"{store}{path}?{query}"))
+        return {each["sha256"]: each["size"] for each in listed["blobs"]}
 
     def wait_ready(self) -> None:
         """Wait until every part is there, ready, and not on its way out."""
