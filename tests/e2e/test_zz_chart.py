@@ -11,28 +11,13 @@ import tarfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.cluster import CONTROL_PLANE, LAYOUT, REPOSITORY, Cluster, wait_until
+from tests.support.cluster import CONTROL_PLANE, REPOSITORY, Cluster
+from tests.support.release import PARTS, helm, running, uninstall, upgrade
 
 SOURCE = "def handler(event, context):\n    return 'here'\n"
-PART_PODS = ("gateway", "operator", "store")
-
-
-def helm(cluster: Cluster, *words: str) -> str:
-    done = subprocess.run(["helm", *words], env=cluster.env, capture_output=True, text=True)
-    assert done.returncode == 0, f"helm {' '.join(words)}: {done.stderr}"
-    return done.stdout
-
-
-def upgrade(cluster: Cluster, chart: Path, *flags: str) -> None:
-    values = LAYOUT.values
-    helm(
-        cluster, "upgrade", "--install", "klambda", str(chart), "--namespace", CONTROL_PLANE,
-        "--values", str(values), "--wait", "--timeout", "180s", *flags,
-    )  # fmt: skip
 
 
 def previous_chart(tmp_path: Path) -> Path:
@@ -71,11 +56,6 @@ class Caller(threading.Thread):
             self.stopped.wait(0.1)
 
 
-def running(cluster: Cluster, part: str) -> list[dict[str, Any]]:
-    """Return the pods of a part that are not on their way out."""
-    return [p for p in cluster.pods_of(part) if "deletionTimestamp" not in p["metadata"]]
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_functions_answer_while_the_release_is_upgraded(
@@ -85,20 +65,20 @@ def test_functions_answer_while_the_release_is_upgraded(
     cluster.wait_ready()
     cluster.create(name, SOURCE)
     cluster.invoke(name)
-    before = {pod["metadata"]["uid"] for part in PART_PODS for pod in running(cluster, part)}
+    before = {pod["metadata"]["uid"] for part in PARTS for pod in running(cluster, part)}
     caller = Caller(cluster, name)
     caller.start()
     try:
         # A changed annotation makes every part roll, as a new image would.
-        turn = ",".join(f"{part}.podAnnotations.turn={name}" for part in PART_PODS)
+        turn = ",".join(f"{part}.podAnnotations.turn={name}" for part in PARTS)
         upgrade(cluster, REPOSITORY / "helm" / "klambda", "--set", turn)
         cluster.wait_ready()
     finally:
         caller.stopped.set()
         caller.join()
     cluster.wait_ready()
-    after = {pod["metadata"]["uid"] for part in PART_PODS for pod in running(cluster, part)}
-    assert len(after) == len(PART_PODS)
+    after = {pod["metadata"]["uid"] for part in PARTS for pod in running(cluster, part)}
+    assert len(after) == len(PARTS)
     assert not before & after, "every part was replaced"
     assert caller.answers > 10
     assert caller.failures == []
@@ -122,10 +102,8 @@ def test_uninstall_keeps_the_functions_and_a_new_install_serves_them(
         }
     )
     cluster.kubectl("wait", "fn", name, "--for=condition=Ready", "--timeout=60s")
-    helm(cluster, "uninstall", "klambda", "--namespace", CONTROL_PLANE, "--wait")
+    uninstall(cluster)
     assert cluster.one("fn", name) is not None
-    # A gateway on its way out would still take requests, without its rights to start anything.
-    wait_until("the parts are gone", lambda: not any(cluster.pods_of(part) for part in PART_PODS))
     upgrade(cluster, REPOSITORY / "helm" / "klambda")
     cluster.wait_ready()
     assert cluster.invoke(name) == "here"

@@ -1,7 +1,8 @@
-"""A real registry (distribution) for tests, with one user, and images pushed without a builder.
+"""A real registry (distribution) for tests, and images pushed without a builder.
 
 It is started from the Go module in tools/cluster/binaries/registry, keeps its blobs in a temporary
-folder and ends with the block. Everything needs the credentials of ``USER``.
+folder and ends with the block. Unless it is ``public``, everything needs the credentials of
+``USER``.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Registry:
 
 @contextmanager
 def running_registry(
-    folder: Path, *, address: str = "127.0.0.1", port: int = 0
+    folder: Path, *, address: str = "127.0.0.1", port: int = 0, public: bool = False
 ) -> Iterator[Registry]:
     """Run one for the length of a block; port 0: a free one."""
     layout = Layout.of(os.environ)
@@ -127,15 +128,17 @@ def running_registry(
     programs.ensure(layout, steps, [programs.REGISTRY])
     registry = Registry(host=f"{address}:{port or free_ports(1)[0]}")
     (folder / "htpasswd").write_text(HTPASSWD)
-    configuration = {
+    configuration: dict[str, Any] = {
         "version": "0.1",
         "log": {"accesslog": {"disabled": True}, "level": "error"},
         "storage": {"filesystem": {"rootdirectory": str(folder / "blobs")}},
         "http": {"addr": registry.host, "secret": "-"},
-        "auth": {"htpasswd": {"realm": "tests", "path": str(folder / "htpasswd")}},
         # An index of tests names platforms that are not there.
         "validation": {"manifests": {"indexes": {"platforms": "none"}}},
     }
+    if not public:
+        users = {"realm": "tests", "path": str(folder / "htpasswd")}
+        configuration["auth"] = {"htpasswd": users}
     (folder / "config.json").write_text(json.dumps(configuration))  # JSON is YAML
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
