@@ -263,8 +263,9 @@ class Simulated:
         wire.send(FrameType.HEAD, head, answer[:65536])
         for start in range(65536, len(answer), 65536):
             wire.send(FrameType.DATA, {"attempt": attempt}, answer[start : start + 65536])
-        self._become("completing", but=wire)
-        await asyncio.sleep(self.completing)
+        if self.completing:
+            self._become("completing", but=wire)
+            await asyncio.sleep(self.completing)
         self._end(wire, attempt, "error" if error else "success", log_tail)
 
     def _end(self, wire: Wire, attempt: str, status: str, log_tail: bool) -> None:
