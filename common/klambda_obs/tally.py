@@ -24,6 +24,10 @@ class Tally:
         self._name, self._text, self._label = name, text, label
         self.counts: Counter[str] = Counter() if label else Counter({"": 0})
 
+    def one_more(self) -> None:
+        """Count one, of the tally without a label."""
+        self.counts[""] += 1
+
     def collect(self) -> Iterator[Metric]:
         """Give the samples."""
         family = CounterMetricFamily(

@@ -214,12 +214,13 @@ class Gateway:
             registry=self.registry,
         )
         services, door = self._services(), self._url_door()
-        lane = Lane(services, self.service, is_url=door.is_url) if self.settings.fast_lane else None
+        fast = self.metrics.tally("fast_lane", "Invocations that went below FastAPI.")
+        lane = Lane(services, self.service, is_url=door.is_url, count=fast.one_more)
         self.http = HttpServer(
             UrlFront(build_app(services, cors_origins=self.settings.cors_origins), door),
             port=self.settings.http_port,
             grace_seconds=self.settings.grace_seconds,
-            lane=lane,
+            lane=lane if self.settings.fast_lane else None,
         )
 
     def _url_door(self) -> UrlDoor:

@@ -31,6 +31,8 @@ ACQUAINTANCE_S: Final = 5.0
 SWEEP_S: Final = 1.0
 REFRESH_EVERY: Final = 5
 """Sweeps between asking instances that do somebody else's work what they do."""
+GC_THRESHOLD: Final = (20_000, 20, 20)
+"""A request makes some 60 objects and no cycles; by default Python looks every dozen of them."""
 LEASE_POLL_S: Final = 0.5
 RETRY_S: Final = 1.0
 
@@ -116,6 +118,7 @@ class Process:
         # every request, need not walk them.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
         await gateway.server.start(settings.instance_port)
         self._started_at = asyncio.get_running_loop().time()
         self._background(self._sweep())

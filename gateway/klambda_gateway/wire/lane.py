@@ -99,10 +99,15 @@ class Lane:
         starts: Starts,
         *,
         is_url: Callable[[bytes], bool] = lambda _: False,
+        count: Callable[[], None] = lambda: None,
     ) -> None:
-        """``is_url``: whether a Host is a function URL's, where every path is the function's."""
+        """``is_url``: whether a Host is a function URL's, where every path is the function's.
+
+        ``count`` is told of each invocation that the lane takes.
+        """
         self._services = services
         self._is_url = is_url
+        self._count = count
         self._starts = starts
         self._router = Router()
         self._known: dict[bytes, Asked | None] = {}
@@ -183,6 +188,7 @@ class Lane:
             client_context=decoded,
             trace_id=trace,
         )
+        self._count()
         return self._starts.start(request, lambda result: respond(rendered(result, request)))
 
 

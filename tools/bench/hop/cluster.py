@@ -2,7 +2,8 @@
 
 It holds objects by path, lists them, takes what is created and patched, and lets watches hang. The
 gateway under measurement is thus the real process with its real mirrors, while no API server, etcd
-or operator takes part of the two cores. Not here: admission, versions that conflict, events.
+or operator takes part of the two cores. Another gateway leads.
+Not here: admission, versions that conflict, events.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Still:
         match request.method:
             case "GET" if request.query.get("watch"):
                 return await self._hang(request)
+            case "GET" if "/leases/" in path:
+                return web.json_response(self._lease())
             case "GET" if path in self._objects:
                 return web.json_response(self._objects[path])
             case "GET":
@@ -64,6 +67,12 @@ class Still:
             case _:
                 known = self._objects.get(path.removesuffix("/scale"), {})
                 return web.json_response(known | await request.json())
+
+    def _lease(self) -> dict[str, Any]:
+        """Return a lease that another gateway keeps: ours has nothing to do but serve."""
+        self._version += 1
+        spec = {"holderIdentity": "another", "leaseDurationSeconds": 3600}
+        return {"metadata": {"name": "lease", "resourceVersion": str(self._version)}, "spec": spec}
 
     async def _create(self, path: str, request: web.Request) -> web.Response:
         body = await request.json()
@@ -117,7 +126,14 @@ def function(name: str, deployment: str) -> dict[str, Any]:
 
 def deployment(replicas: int) -> dict[str, Any]:
     """Return the Deployment of the function that is called."""
-    assignment = {"digest": "d", "code": {"sha256": "ab", "size": 1 << 20}, "layers": []}
+    assignment = {
+        "digest": "d",
+        "functionName": "hop",
+        "version": "$LATEST",
+        "role": "arn:aws:iam::123456789012:role/hop",
+        "code": {"sha256": "ab", "size": 1 << 20},
+        "layers": [],
+    }
     return {
         "metadata": {
             "name": SERVED,
