@@ -15,7 +15,7 @@ from klambda_core.crd import Function
 from klambda_core.crd.base import Json
 from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
-from klambda_gateway.api.function_layers import check_size
+from klambda_gateway.api.function_layers import check_size, used
 from klambda_gateway.api.lookup import (
     check_changeable,
     check_latest,
@@ -60,7 +60,7 @@ async def update_function_code(services: Services, call: Call) -> Reply:
     )
     if given.get("DryRun"):
         return Reply(document=_would_be(function_configuration(function, place), given, source))
-    check_size(source.ref, function.status.layers)
+    check_size(source.ref, used(function).values())
 
     def decide(current: Function) -> Json:
         check_revision(current, given.get("RevisionId"))

@@ -10,6 +10,7 @@ from klambda_core.code import CodeRef, resolved_code
 from klambda_core.concurrency import Pool, Qualified, pool_of
 from klambda_core.crd import Function
 from klambda_core.crd.base import Json
+from klambda_core.layers import content_of
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.lookup import function_of
 from klambda_gateway.api.naming import Target
@@ -53,15 +54,18 @@ async def delete_function_concurrency(services: Services, call: Call) -> Reply:
 
 
 async def get_account_settings(services: Services, call: Call) -> Reply:
-    """GetAccountSettings: limits and use; every version has its own code, as on AWS."""
+    """GetAccountSettings: limits and use; every version has its own code, and layers count."""
     functions = await services.objects.functions(call.namespace)
     versions = await services.objects.all_versions(call.namespace)
     aliases = await services.objects.all_aliases(call.namespace)
+    layers = await services.objects.layer_versions(call.namespace)
     codes = [resolved_code(function) for function in functions]
     living = {function.uid for function in functions}
     snapshots = [v.spec.snapshot.code for v in versions if v.controller_uid() in living]
     size = sum(code.size for code in codes if isinstance(code, CodeRef))
     size += sum(code.size for code in snapshots if code is not None)
+    contents = [content_of(layer) for layer in layers if not layer.spec.deleted]
+    size += sum(content.size for content in contents if isinstance(content, CodeRef))
     pool = pool_of(services.concurrent_executions, functions, [*versions, *aliases])
     limit: Json = {
         "TotalCodeSize": limits.CODE_STORAGE_MAX,

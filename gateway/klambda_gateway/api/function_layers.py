@@ -7,7 +7,7 @@ deleted a moment later is served all the same. Rules and texts: ``klambda_core.l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from klambda_core import errors, layers
@@ -26,19 +26,22 @@ async def resolved(
     """What the request's Layers are, None when it gives none. Raises 400, 403."""
     if "Layers" not in given:
         return None
-    before: Mapping[str, ResolvedLayer] = {}
-    if function is not None:
-        used = function.spec.layers or ()
-        before = {arn: layer for arn, layer in known(function).items() if arn in used}
+    before = used(function) if function is not None else {}
     found = await services.shelf.resolve(call.namespace, given["Layers"], before)
     if isinstance(found, Trouble):
         raise refusal(found, call, given["Layers"])
     return found
 
 
-def check_size(code: CodeRef | None, found: Sequence[ResolvedLayer] | None) -> None:
+def used(function: Function) -> Mapping[str, ResolvedLayer]:
+    """The layers that a function has now, by ARN, as far as they are resolved."""
+    wanted = function.spec.layers or ()
+    return {arn: layer for arn, layer in known(function).items() if arn in wanted}
+
+
+def check_size(code: CodeRef | None, found: Iterable[ResolvedLayer] | None) -> None:
     """Code and layers together. Raises 400."""
-    trouble = layers.check_size(code, found or ())
+    trouble = layers.check_size(code, list(found or ()))
     if trouble is not None:
         raise errors.invalid_parameter(trouble.message)
 

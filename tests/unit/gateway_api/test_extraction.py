@@ -256,3 +256,13 @@ async def test_a_large_framed_body_is_held_and_bounded() -> None:
     with pytest.raises(LambdaError) as caught:
         await opened(stream(data, 30), framed)
     assert caught.value.status == 413
+
+
+def test_nothing_follows_padding() -> None:
+    string = LargeString()
+    string.feed(b"QQ==")
+    string.feed(b"QUJD")
+    assert string.upload is None
+    string.feed(b"QUJD")
+    string.finish()
+    assert string.upload is None

@@ -330,6 +330,21 @@ def test_a_function_gets_digests_at_once_and_keeps_them(world: World, client: An
     assert named["Layers"] == shown[::-1]
 
 
+def test_layers_count_as_code_of_the_account(client: Any) -> None:
+    """API reference, AccountUsage: "deployment packages and layer archives"."""
+
+    def usage() -> int:
+        size: int = client.get_account_settings()["AccountUsage"]["TotalCodeSize"]
+        return size
+
+    size = publish(client)["Content"]["CodeSize"]
+    assert usage() == size
+    publish(client)
+    assert usage() == 2 * size
+    client.delete_layer_version(LayerName="deps", VersionNumber=2)
+    assert usage() == size
+
+
 def test_create_and_publish_at_once(client: Any) -> None:
     publish(client)
     made = create(client, f"{LAYER}:1", Publish=True)
