@@ -132,6 +132,8 @@ class Story:
             invoked_arn=event.arn,
             payload=event.payload,
             request_id=event.id,
+            is_json=True,
+            patient=True,
             trace_id=lineage.passed(event.trace, event.function_uid),
         )
         status, error, answer = SERVICE.status, "", None

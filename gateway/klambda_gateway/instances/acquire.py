@@ -35,11 +35,12 @@ class StartsFail(Exception):
 class QueuedAttempt:
     """A waiter that is a future."""
 
-    __slots__ = ("attempt", "future", "since")
+    __slots__ = ("attempt", "future", "patient", "since")
 
-    def __init__(self, attempt: str) -> None:
+    def __init__(self, attempt: str, *, patient: bool) -> None:
         loop = asyncio.get_running_loop()
         self.attempt = attempt
+        self.patient = patient
         self.since = loop.time()
         self.future: asyncio.Future[Record] = loop.create_future()
 
@@ -57,17 +58,23 @@ class QueuedAttempt:
 
 
 async def acquire(
-    registry: Registry, key: DeploymentKey, attempt: str, *, deadline: float
+    registry: Registry,
+    key: DeploymentKey,
+    attempt: str,
+    *,
+    deadline: float,
+    patient: bool = False,
 ) -> Record:
     """Return an instance marked with this attempt.
 
-    ``deadline`` is in the loop's time. Raises WaitedTooLong, Moved, StartsFail.
+    ``deadline`` is in the loop's time; ``patient``: others may go first. Raises WaitedTooLong,
+    Moved, StartsFail.
     """
     pool = registry.pool(key)
     record = pool.take(attempt)
     if record is not None:
         return record
-    waiter = QueuedAttempt(attempt)
+    waiter = QueuedAttempt(attempt, patient=patient)
     pool.wait(waiter)
     try:
         registry.on_short(key)

@@ -2,7 +2,8 @@
 
 Rules: an idle instance, most recently used first, so that the rest can age and go; else a starting
 one, longest connected first (init holds the request until INIT is over); else wait, first come
-first served, for whatever comes first: a freed instance or a started one.
+first served, for whatever comes first: a freed instance or a started one. Those whom a caller waits
+for go before asynchronous events, which get every tenth instance all the same.
 
 Place: ``registry`` files records here after each piece of evidence; ``instances.acquire`` waits.
 Invariants: pure; an instance is handed out at most once until its attempt is over; no waiter waits
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.record import Record
@@ -28,6 +29,14 @@ class Waits(Protocol):
         """The id of the attempt it will send; unique."""
         ...
 
+    @property
+    def patient(self) -> bool:
+        """Whether nobody waits for the answer."""
+        ...
+
+
+SHARE: Final = 10
+"""Of so many instances that are handed out, one goes to whoever came first (data-plane.md)."""
 
 W = TypeVar("W", bound=Waits)
 
@@ -44,6 +53,9 @@ class Pool(Generic[W]):
     """Longest connected first."""
     waiters: dict[str, W] = field(default_factory=dict)
     """By attempt, first come first."""
+    urgent: dict[str, W] = field(default_factory=dict)
+    """Of those, the ones that are not patient."""
+    granted: int = 0
     moved: float = 0.0
     """When somebody in the queue last got an instance."""
 
@@ -83,22 +95,30 @@ class Pool(Generic[W]):
     def wait(self, waiter: W) -> None:
         """Queue up."""
         self.waiters[waiter.attempt] = waiter
+        if not waiter.patient:
+            self.urgent[waiter.attempt] = waiter
 
     def leave(self, attempt: str) -> None:
         """Leave the queue; without effect when not in it."""
         self.waiters.pop(attempt, None)
+        self.urgent.pop(attempt, None)
 
     def match(self) -> list[tuple[W, Record]]:
         """Hand out what there is to those who wait."""
         granted: list[tuple[W, Record]] = []
         while self.waiters:
-            attempt, waiter = next(iter(self.waiters.items()))
-            record = self.take(attempt)
+            waiter = self._next()
+            record = self.take(waiter.attempt)
             if record is None:
                 break
-            del self.waiters[attempt]
+            self.leave(waiter.attempt)
+            self.granted += 1
             granted.append((waiter, record))
         return granted
+
+    def _next(self) -> W:
+        urgent = self.urgent if (self.granted + 1) % SHARE else None
+        return next(iter((urgent or self.waiters).values()))
 
     @property
     def empty(self) -> bool:

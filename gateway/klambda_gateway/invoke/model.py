@@ -19,7 +19,7 @@ from klambda_gateway.instances.streamed import Ending, Opening
 
 @dataclass(slots=True, kw_only=True)
 class InvokeRequest:
-    """One synchronous invocation, as asked for."""
+    """One invocation, as asked for."""
 
     namespace: str
     function_name: str
@@ -33,6 +33,8 @@ class InvokeRequest:
     request_id: str
     is_json: bool = False
     """The payload was made by the caller: nobody need look whether it is JSON."""
+    patient: bool = False
+    """Nobody waits for the answer: an asynchronous event."""
     log_tail: bool = False
     client_context: str | None = None
     """JSON text, already decoded from base64."""

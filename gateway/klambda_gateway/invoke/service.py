@@ -187,7 +187,11 @@ class InvokeService:
             attempt = next(self._ids)
             try:
                 record = await acquire(
-                    self._registry, target.deployment, attempt, deadline=story.deadline
+                    self._registry,
+                    target.deployment,
+                    attempt,
+                    deadline=story.deadline,
+                    patient=request.patient,
                 )
             except Moved:
                 target = await self._moved(request, target)

@@ -162,8 +162,9 @@ def test_a_drain_asked_keeps_requests_away_unless_a_run_came_first() -> None:
 
 
 class Waiter:
-    def __init__(self, attempt: str) -> None:
+    def __init__(self, attempt: str, *, patient: bool = False) -> None:
         self.attempt = attempt
+        self.patient = patient
 
 
 class PoolMachine(RuleBasedStateMachine):
@@ -210,7 +211,7 @@ class PoolMachine(RuleBasedStateMachine):
         if record is not None:
             self._grant(attempt, record)
         else:
-            self.pool.wait(Waiter(attempt))
+            self.pool.wait(Waiter(attempt, patient=self.asked % 3 == 0))
 
     @rule()
     def give_up(self) -> None:
@@ -310,6 +311,27 @@ def test_waiters_are_served_in_order() -> None:
         record.link("boot", "init", 0.0)
         pool.add(record)
     assert [(w.attempt, r.uid) for w, r in pool.match()] == [("1", "x"), ("3", "y")]
+
+
+def test_callers_go_before_events_which_get_every_tenth_instance() -> None:
+    pool: Pool[Waiter] = Pool(key=KEY)
+    for number in range(20):
+        pool.wait(Waiter(f"event-{number}", patient=True))
+    for number in range(20):
+        pool.wait(Waiter(f"caller-{number}"))
+    served: list[str] = []
+    for number in range(40):
+        record = Record(f"i{number}", KEY)
+        record.link("boot", "init", 0.0)
+        pool.add(record)
+        served += [waiter.attempt for waiter, _ in pool.match()]
+    order = "".join("e" if each.startswith("event") else "c" for each in served)
+    assert order == "ccccccccce" * 2 + "cc" + "e" * 18
+    assert [each for each in served if each.startswith("event")] == [
+        f"event-{number}" for number in range(20)
+    ]
+    assert not pool.waiters
+    assert not pool.urgent
 
 
 def test_a_pod_is_read_as_the_api_server_sends_it() -> None:

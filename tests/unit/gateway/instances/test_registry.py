@@ -13,6 +13,8 @@ POD = PodFacts(namespace="default", name="p", uid="u", deployment=KEY.name)
 
 
 class Waiter:
+    patient = False
+
     since = 0.0
 
     def __init__(self, attempt: str, *, gone: bool = False) -> None:
