@@ -21,6 +21,7 @@ from klambda_gateway.api.lookup import Holder, Lack, holder_of
 from klambda_gateway.api.naming import Target
 from klambda_gateway.api.objects import merge_members
 from klambda_gateway.api.paging import page, with_marker
+from klambda_gateway.auth.policy import INVOKE
 
 _NO_FUNCTION = "The function doesn't exist."
 _SERVICES = frozenset(("sqs", "sns", "lambda", "events"))
@@ -135,7 +136,10 @@ def _java(name: str, arn: str | None) -> str:
 
 
 async def _check_functions(services: Services, call: Call, config: Mapping[str, Any]) -> None:
-    """A function that is a destination exists."""
+    """A function that is a destination exists, and the caller may invoke it.
+
+    Outcomes are told with the installation's own rights: who names the function answers for it.
+    """
     for each in config.get("destinationConfig", {}).values():
         arn = each["destination"]
         parsed = parse_function(arn) if ":function:" in arn else None
@@ -143,6 +147,7 @@ async def _check_functions(services: Services, call: Call, config: Mapping[str, 
             continue  # not a function, or one that cannot be looked up
         if await services.objects.function(call.namespace, parsed.name) is None:
             raise errors.invalid_parameter(f"The destination ARN {arn} is invalid.")
+        await services.authorizer.check(call.caller, INVOKE, arn)
 
 
 async def _store(services: Services, holder: Holder, target: Target, config: Json) -> Reply:

@@ -199,19 +199,21 @@ def test_pod_settings_need_a_right_of_their_own_at_the_api(team: Account, develo
     admin.update_function_configuration(FunctionName="placed", Timeout=5)
 
 
-def kubectl(rig: Rig, user: str, namespace: str, body: dict[str, Any]) -> tuple[int, str]:
-    """Create a Function as a user of Kubernetes' own door."""
+def kubectl(
+    rig: Rig, user: str, namespace: str, body: dict[str, Any], patched: str = ""
+) -> tuple[int, str]:
+    """Create, or patch, a Function as a user of Kubernetes' own door."""
     connection = http.client.HTTPSConnection(
         rig.server.host, rig.server.port, context=rig.server.ssl_context(), timeout=30
     )
     headers = {
         "Authorization": f"Bearer {rig.server.token}",
-        "Content-Type": "application/json",
+        "Content-Type": "application/merge-patch+json" if patched else "application/json",
         "Impersonate-User": user,
         "Impersonate-Group": "system:authenticated",
     }
-    path = FUNCTION.path(namespace) + "?dryRun=All"
-    connection.request("POST", path, json.dumps(body), headers)
+    path = FUNCTION.path(namespace, patched or None) + "?dryRun=All"
+    connection.request("PATCH" if patched else "POST", path, json.dumps(body), headers)
     answer = connection.getresponse()
     text = answer.read().decode()
     connection.close()
@@ -250,6 +252,26 @@ def test_pod_settings_need_a_right_of_their_own_at_kubectls_door(
     eventually(refused)  # the policy itself comes into force seconds after it was made
     status, text = kubectl(team.rig, "adam", team.namespace, body)
     assert status == 201, text
+
+
+def test_what_has_pod_settings_is_changed_with_that_right_only(
+    team: Account, developer: Any
+) -> None:
+    """Its labels and finalizers need it not: Kubernetes' own controllers write those."""
+    server, name = team.rig.server, "has-pod"
+    team.create(developer, name)
+    pod = {"spec": {"pod": {"nodeSelector": {"disk": "fast"}}}}
+    path = FUNCTION.path(team.namespace, name)
+    assert server.request("PATCH", path, pod, "application/merge-patch+json")[0] == 200
+
+    def refused() -> bool:
+        change = {"spec": {"timeout": 9}}
+        return kubectl(team.rig, "dora", team.namespace, change, name)[0] == 403
+
+    eventually(refused)
+    label = {"metadata": {"labels": {"team": "a"}, "finalizers": ["example.com/f"]}}
+    status, text = kubectl(team.rig, "dora", team.namespace, label, name)
+    assert status == 200, text
 
 
 @pytest.fixture

@@ -306,6 +306,25 @@ def test_what_cannot_be_a_destination(
     assert found == (400, "InvalidParameterValueException", text)
 
 
+def test_who_names_a_function_as_a_destination_may_invoke_it(
+    world: World, client: Any, function: str
+) -> None:
+    client.create_function(
+        FunctionName="other", Runtime="python3.13", Handler="f.h", Role=ROLE,
+        Code={"ZipFile": make_zip()},
+    )  # fmt: skip
+    put, other = client.put_function_event_invoke_config, ARN.replace(":area", ":other")
+    config = {"OnSuccess": {"Destination": other}}
+    world.rights.taken.add("lambda:InvokeFunction")
+    status, code, _ = refusal(world, put, **NAME, DestinationConfig=config)
+    assert (status, code) == (403, "AccessDeniedException")
+    assert world.rights.asked[-1] == ("lambda:InvokeFunction", other)
+    world.rights.taken.clear()
+    assert put(**NAME, DestinationConfig=config)["DestinationConfig"]["OnSuccess"] == {
+        "Destination": other
+    }
+
+
 def test_destinations_and_times_of_event_invoke_configs(client: Any, function: str) -> None:
     first = client.put_function_event_invoke_config(
         **NAME, DestinationConfig={"OnSuccess": {"Destination": QUEUE},
