@@ -9,13 +9,25 @@ import json
 import re
 from typing import Any
 
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
 import botocore.session
 import pytest
 
 from klambda_core import errors
 from klambda_gateway.api.absent import ABSENT
 from klambda_gateway.api.model import MODEL
-from tests.unit.gateway_api.fakes import ACCOUNT, REGION, ROLE, World, make_zip
+from tests.unit.gateway_api.fakes import (
+    ACCOUNT,
+    KEY_ID,
+    REGION,
+    ROLE,
+    SECRET,
+    World,
+    make_zip,
+    raw_request,
+)
 from tests.unit.gateway_api.test_operations_api import refusal, touch
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:area"
@@ -447,3 +459,23 @@ def test_headers(world: World, client: Any, function: str, name: str) -> None:
     assert world.last.headers["Content-Type"] == "application/json"
     assert re.fullmatch(r"[0-9a-f-]{36}", world.last.headers["x-amzn-RequestId"])
     json.loads(world.last.body)
+
+
+# --- older clients (botocore 1.34.162 was tried) --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/2015-03-31/functions/",
+        "/2016-08-19/account-settings/",
+        "/2015-03-31/event-source-mappings/",
+        "/2020-04-22/code-signing-configs/",
+    ],
+)
+def test_trailing_slashes_are_signed_and_served(world: World, path: str) -> None:
+    request = botocore.awsrequest.AWSRequest(method="GET", url=f"http://klambda.test:8080{path}")
+    credentials = botocore.credentials.Credentials(KEY_ID, SECRET)
+    botocore.auth.SigV4Auth(credentials, "lambda", REGION).add_auth(request)
+    answer = world.send(raw_request(request.prepare()))
+    assert answer.status == 200, answer.body
