@@ -30,7 +30,9 @@ from klambda_core.names import object_name, signing_config_id
 from klambda_gateway.api.members import to_spec
 from tests.integration.gateway_api.conftest import REGION, Rig
 from tests.integration.gateway_api.test_gateway_api_real import create, eventually
-from tests.unit.gateway_api.fakes import make_zip
+from tests.integration.gateway_api.test_images_real import START, credentials  # noqa: F401
+from tests.support.registry import Registry
+from tests.unit.gateway_api.fakes import ROLE, make_zip
 from tools.crdgen import schema
 
 Json = dict[str, Any]
@@ -41,7 +43,6 @@ SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:s"
 PROFILE = f"arn:aws:signer:{REGION}:{ACCOUNT}:/signing-profiles/p/abcdefghij"
 
 SOURCES = "a source of its own; what the API uploads becomes a blob"
-IMAGES = "this release runs no container images, and the API refuses them"
 CLUSTER = "speaks of the cluster: Lambda has no such thing"
 GIT = "how Git publishes; the API has PublishVersion"
 KUBECTL_ONLY: dict[str, dict[str, str]] = {
@@ -51,8 +52,6 @@ KUBECTL_ONLY: dict[str, dict[str, str]] = {
         "code.url": SOURCES,
         "code.sha256": SOURCES,
         "code.s3": SOURCES,
-        "code.imageUri": IMAGES,
-        "imageConfig": IMAGES,
         "environment.valueFrom{}": CLUSTER,
         "publish": GIT,
         "autoPublish": GIT,
@@ -62,7 +61,6 @@ KUBECTL_ONLY: dict[str, dict[str, str]] = {
     "Version": {
         "snapshot.environment.valueFrom{}": CLUSTER,
         "snapshot.pod": CLUSTER,
-        "snapshot.image": IMAGES,
     },
     "Alias": {"track": GIT},
     "LayerVersion": {
@@ -79,7 +77,6 @@ KUBECTL_ONLY: dict[str, dict[str, str]] = {
     },
     "CodeSigningConfig": {},
 }
-KUBECTL_ONLY["Version"]["snapshot.imageConfig"] = IMAGES
 
 
 # --- fields ---------------------------------------------------------------------------------------
@@ -286,6 +283,38 @@ FUNCTION_SPEC: Json = {
 """What kubectl must read of it; names, layers and signing are looked at besides."""
 
 
+IMAGE_CONFIG: Json = {
+    "EntryPoint": ["/entry"], "Command": ["a.handler"], "WorkingDirectory": "/work",
+}  # fmt: skip
+
+
+def check_image(doors: Doors, registry: Registry) -> None:
+    """A function from an image, its version, and its twin."""
+    client, name = doors.client, f"image-{uuid.uuid4().hex[:8]}"
+    digest = registry.push(f"{name}:1", START)
+    client.create_function(
+        FunctionName=name, PackageType="Image", Role=ROLE, ImageConfig=IMAGE_CONFIG,
+        Code={"ImageUri": f"{registry.host}/{name}:1"}, Publish=True,
+    )  # fmt: skip
+    spec = doors.read(FUNCTION, lambda o: o["metadata"]["name"] == name)["spec"]
+    assert spec["code"] == {"imageUri": f"{registry.host}/{name}:1", "imageDigest": digest}
+    assert spec["imageConfig"] == {
+        "entryPoint": ["/entry"], "command": ["a.handler"], "workingDirectory": "/work",
+    }  # fmt: skip
+    doors.read(VERSION, lambda o: o["spec"]["functionRef"] == name)
+    twin = f"twin-{uuid.uuid4().hex[:8]}"
+    kubectl(doors.rig, FUNCTION, twin, spec)
+
+    def look() -> tuple[Any, Any]:
+        doors.rig.settle()
+        one, other = (client.get_function(FunctionName=each) for each in (name, twin))
+        # The image's own name is the same for both.
+        told_one = told({**one, "Code": None}, name), one["Code"]
+        return told_one, (told({**other, "Code": None}, twin), other["Code"])
+
+    same(look)
+
+
 def make_version_and_alias(doors: Doors) -> tuple[Json, Json]:
     client, name = doors.client, {"FunctionName": doors.name}
     client.publish_version(**name, Description="one")
@@ -465,7 +494,7 @@ def same(look: Callable[[], tuple[Any, Any]]) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_both_doors_are_equal(rig: Rig) -> None:
+def test_both_doors_are_equal(rig: Rig, registry: Registry) -> None:
     doors = Doors(rig)
     make_layer_and_signing(doors)
     function = make_function(doors)
@@ -495,6 +524,7 @@ def test_both_doors_are_equal(rig: Rig) -> None:
     assert alias["spec"]["routingConfig"] == {"additionalVersionWeights": {"1": 0.25}}
     kubectl(rig, ALIAS, f"{twins}-live", {**newest, "functionRef": twins})
     assert of_alias(doors.client, doors.name) == of_alias(doors.client, twin)
+    check_image(doors, registry)
     check_mappings(doors, twin, twins)
     check_signing(doors, twins)
     check_fields(doors)
