@@ -8,6 +8,7 @@ ordinary web server: files, and redirects. The tests marked ``full`` use a real 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -27,6 +28,8 @@ class Bucket:
         self.denied: set[str] = set()
         self.files: dict[str, bytes] = {}
         self.redirects: dict[str, str] = {}
+        self.before: dict[str, Callable[[], None]] = {}
+        """What happens before a path is answered."""
         self.requests: list[str] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever)
@@ -45,6 +48,7 @@ class Bucket:
     def answer(self, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body for a GET."""
         self.requests.append(path)
+        self.before.get(path, lambda: None)()
         parts = urlsplit(path)
         if parts.path.startswith("/web/"):
             return self._web(parts.path)

@@ -40,6 +40,8 @@ from klambda_kube.api import Api
 from klambda_kube.errors import Conflict, NotFound
 from klambda_obs import logs
 
+ATTEMPTS = 5
+
 _log = logs.get("klambda.gateway.code")
 
 
@@ -95,20 +97,41 @@ class CodeResolver:
 
     async def resolve_function(self, namespace: str, name: str) -> bool:
         """Do what one function needs now; False when it should be looked at again later."""
-        try:
-            function = Function.read(await self._api.get(FUNCTION, namespace, name))
-        except NotFound:
-            return True
-        if function.deleting or _function_settled(function):
+        function = await self._read(namespace, name)
+        if function is None or function.deleting or _function_settled(function):
             return True
         code = await self._code(function)
         found = await self._layers_of(function, code)
-        try:
-            await self._tell(function, code, found)
-        except (Conflict, NotFound):
-            return False  # replaced meanwhile: look again
+        if not await self._told(function, code, found):
+            return False
         waits = isinstance(found, Trouble) and found.passing
         return not (code.retry or waits)
+
+    async def _read(self, namespace: str, name: str) -> Function | None:
+        try:
+            return Function.read(await self._api.get(FUNCTION, namespace, name))
+        except NotFound:
+            return None
+
+    async def _told(
+        self, function: Function, code: Outcome, found: list[ResolvedLayer] | Trouble
+    ) -> bool:
+        """Write what was found; False when the function is another one by now.
+
+        The operator writes into the same status at the same time: that makes nothing untrue, and
+        a package of 200 MB is not fetched again for it.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                await self._tell(function, code, found)
+            except (Conflict, NotFound):
+                fresh = await self._read(function.namespace, function.name)
+                if fresh is None or _edition(fresh) != _edition(function):
+                    return False
+                function = fresh
+            else:
+                return True
+        return False
 
     async def _code(self, item: Resolvable) -> Outcome:
         if sources.settled(item):
@@ -274,6 +297,11 @@ def layer_needs(body: Mapping[str, Any]) -> bool:
     except ValidationError:
         return False
     return not (layer.deleting or _layer_settled(layer))
+
+
+def _edition(function: Function) -> tuple[str, int]:
+    """What of a function its code and layers follow from."""
+    return function.uid, function.metadata.generation
 
 
 def _function_settled(function: Function) -> bool:

@@ -162,6 +162,28 @@ def test_objects_from_an_address(rig: Rig, bucket: Bucket) -> None:
         assert words in settled(rig, name, reason)["message"]
 
 
+def test_a_package_is_fetched_once_though_the_operator_writes_meanwhile(
+    rig: Rig, bucket: Bucket
+) -> None:
+    data = make_zip("x = 6\n")
+    path = f"/web/{uuid.uuid4().hex}.zip"
+    bucket.files[path] = data
+    name = f"fn-{uuid.uuid4().hex[:8]}"
+
+    def meanwhile() -> None:
+        patch = {"status": {"functionName": name}}
+        status = FUNCTION.path("default", name) + "/status"
+        rig.server.request("PATCH", status, patch, "application/merge-patch+json")
+
+    bucket.before[path] = meanwhile
+    code = {"url": bucket.endpoint + path, "sha256": hashlib.sha256(data).hexdigest()}
+    kubectl(rig, FUNCTION, name, {"runtime": "python3.13", "handler": "a.b", "code": code})
+    settled(rig, name, "Stored")
+    assert bucket.requests.count(path) == 1
+    body = rig.server.request("GET", FUNCTION.path("default", name))[1]
+    assert body["status"]["functionName"] == name
+
+
 def test_layers_from_an_address(rig: Rig, bucket: Bucket) -> None:
     data = make_zip("x = 5\n")
     bucket.files["/web/layer.zip"] = data
