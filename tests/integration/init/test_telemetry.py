@@ -175,3 +175,5 @@ async def test_system_events_at_debug(launch: Launch) -> None:
         "platform.runtimeDone",
         "platform.report",
     ]
+    began = [json.loads(line)["type"] for line in running.init.output.splitlines()[:3]]
+    assert began == ["platform.initStart", "platform.initRuntimeDone", "platform.initReport"]

@@ -214,13 +214,7 @@ func (i *Instance) tellExtensions(inv *invocation) {
 	})
 }
 
-// introduceExtensions writes the platform's line about each.
-func (i *Instance) introduceExtensions() {
-	for _, agent := range i.launch.crew.Agents() {
-		i.stream.Line(i.work.format.Extension(time.Now(), about(agent)))
-	}
-}
-
+// about is what the platform tells of an extension.
 func about(agent *extensions.Agent) logs.Extension {
 	return logs.Extension{
 		Name: agent.Name, State: string(agent.State), Events: agent.Events, ErrorType: agent.ErrorType,

@@ -192,7 +192,6 @@ func (i *Instance) initialised() {
 	i.phases.ready = time.Now()
 	i.phases.runtime = time.Since(i.launch.began)
 	i.launch.ready = true
-	i.introduceExtensions()
 	i.started(success, "")
 	header := i.phases.header()
 	for _, c := range i.connections {
@@ -201,13 +200,11 @@ func (i *Instance) initialised() {
 }
 
 // noteFailure reports a start that came to nothing.
-func (i *Instance) noteFailure(phase string) {
+func (i *Instance) noteFailure() {
 	i.failures++
 	i.lastFailure = time.Now()
 	l := i.launch
 	l.sync()
-	i.introduceExtensions()
-	took := time.Since(l.began)
 	status, errorType := failed, l.exitType
 	switch {
 	case i.posted.Failed:
@@ -220,9 +217,6 @@ func (i *Instance) noteFailure(phase string) {
 		status = timeout
 	}
 	i.started(status, errorType)
-	i.stream.Line(i.work.format.InitReport(time.Now(), logs.InitReport{
-		Took: took, Phase: phase, Status: status, ErrorType: errorType,
-	}))
 }
 
 // typeOf reads the error type of an error body.

@@ -72,18 +72,18 @@ func (i *Instance) run(a slot.Action, inv *invocation) {
 	case slot.Initialised:
 		i.initialised()
 	case slot.InitFailed:
-		i.noteFailure("init")
+		i.noteFailure()
 	case slot.AnswerOut:
 		i.answerPosted(inv)
 	case slot.AnswerInit:
-		i.noteFailure("invoke")
+		i.noteFailure()
 		i.answerPosted(inv)
 		inv.reported = true
 	case slot.AnswerExit:
 		i.answerExit(inv)
 	case slot.AnswerTimeout:
 		if !i.launch.ready {
-			i.noteFailure("invoke")
+			i.noteFailure()
 		}
 		i.launch.shutdown = timeout
 		i.noteTimeout(inv)
@@ -130,7 +130,7 @@ func (i *Instance) answerPosted(inv *invocation) {
 
 func (i *Instance) answerExit(inv *invocation) {
 	if !i.launch.ready {
-		i.noteFailure("invoke")
+		i.noteFailure()
 	}
 	i.noteExit(inv)
 	i.fail(inv, failed, i.launch.exitType, i.launch.exitReason)

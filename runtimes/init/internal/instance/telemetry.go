@@ -59,22 +59,30 @@ func (i *Instance) overhear(lines []byte, extension bool) {
 
 // started tells that a start is over, and how it went; subscribing is over, too. The mutex is held.
 func (i *Instance) started(status, errorType string) {
-	hub, l := i.hub.Load(), i.launch
-	if hub == nil || l.told {
+	l := i.launch
+	if l.told {
 		return
 	}
 	l.told = true
-	done := logs.Record{"initializationType": i.work.header.InitializationType, "phase": l.phase(), "status": status}
-	if errorType != "" {
-		done["errorType"] = errorType
+	now := time.Now()
+	report := logs.InitReport{
+		Took: now.Sub(l.began), Initialization: i.work.header.InitializationType, Phase: l.phase(), Status: status,
+		ErrorType: errorType,
 	}
-	hub.Emit("initRuntimeDone", done)
+	i.stream.Line(i.work.format.InitRuntimeDone(now, report))
+	for _, agent := range l.crew.Agents() {
+		i.stream.Line(i.work.format.Extension(now, about(agent)))
+	}
+	i.stream.Line(i.work.format.InitReport(now, report))
+	hub := i.hub.Load()
+	if hub == nil {
+		return
+	}
+	hub.Emit("initRuntimeDone", report.DoneRecord())
 	for _, agent := range l.crew.Agents() {
 		hub.Emit("extension", about(agent).Record())
 	}
-	report := logs.InitReport{Took: time.Since(l.began), Phase: l.phase(), Status: status, ErrorType: errorType}.Record()
-	report["initializationType"] = i.work.header.InitializationType
-	hub.Emit("initReport", report)
+	hub.Emit("initReport", report.Record())
 	hub.Close()
 }
 

@@ -22,6 +22,7 @@ type Format interface {
 	RuntimeDone(now time.Time, r Report) string
 	End(request string) string
 	Report(now time.Time, r Report) string
+	InitRuntimeDone(now time.Time, r InitReport) string
 	InitReport(now time.Time, r InitReport) string
 	Extension(now time.Time, e Extension) string
 	Subscription(now time.Time, s Subscription) string
@@ -144,16 +145,35 @@ func (r Report) Record() Record {
 
 // InitReport implements Format.
 func (j JSON) InitReport(now time.Time, r InitReport) string {
-	return j.event(now, "WARN", "initReport", r.Record())
+	return j.event(now, r.level(), "initReport", r.Record())
 }
 
-// Record is what initReport tells.
-func (r InitReport) Record() Record {
-	record := Record{"phase": r.Phase, "status": r.Status, "metrics": Record{"durationMs": rounded(r.Took)}}
+// InitRuntimeDone implements Format.
+func (j JSON) InitRuntimeDone(now time.Time, r InitReport) string {
+	return j.event(now, r.level(), "initRuntimeDone", r.DoneRecord())
+}
+
+// DoneRecord is what initRuntimeDone tells.
+func (r InitReport) DoneRecord() Record {
+	record := Record{"initializationType": r.Initialization, "phase": r.Phase, "status": r.Status}
 	if r.ErrorType != "" {
 		record["errorType"] = r.ErrorType
 	}
 	return record
+}
+
+// Record is what initReport tells.
+func (r InitReport) Record() Record {
+	record := r.DoneRecord()
+	record["metrics"] = Record{"durationMs": rounded(r.Took)}
+	return record
+}
+
+func (r InitReport) level() string {
+	if r.Status == Success {
+		return "DEBUG"
+	}
+	return "WARN"
 }
 
 // Extension implements Format.

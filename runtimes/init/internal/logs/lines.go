@@ -115,14 +115,23 @@ func runtimeVersion(runtime, region string) (version, arn string) {
 		"arn:aws:lambda:" + region + "::runtime:" + hex.EncodeToString(sum[:])
 }
 
-// InitReport is a start that failed; Phase is "init" or "invoke", Status "error" or "timeout".
+// Success is the status of a start that went well.
+const Success = "success"
+
+// InitReport is how a start went; Phase is "init" or "invoke", Status "success", "error" or "timeout".
 type InitReport struct {
-	Took                     time.Duration
-	Phase, Status, ErrorType string
+	Took                                     time.Duration
+	Initialization, Phase, Status, ErrorType string
 }
 
-// InitReport implements Format.
+// InitRuntimeDone implements Format: text has no such line.
+func (Text) InitRuntimeDone(time.Time, InitReport) string { return "" }
+
+// InitReport implements Format: a line only of a start that failed.
 func (Text) InitReport(_ time.Time, r InitReport) string {
+	if r.Status == Success {
+		return ""
+	}
 	text := fmt.Sprintf("INIT_REPORT Init Duration: %s ms\tPhase: %s\tStatus: %s", millis(r.Took, 2), r.Phase, r.Status)
 	if r.ErrorType != "" {
 		text += "\tError Type: " + r.ErrorType

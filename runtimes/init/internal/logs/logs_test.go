@@ -242,6 +242,7 @@ func TestObjects(t *testing.T) {
 		Request: "r", Duration: 1500 * time.Microsecond, BilledMs: 2, MemoryMB: 128, UsedMB: 35, Init: time.Second, Produced: 3,
 	}
 	broken := Report{Request: "r", Status: "timeout", ErrorType: "Sandbox.Timedout"}
+	started := InitReport{Took: time.Second, Initialization: "on-demand", Phase: "init", Status: Success}
 	debug, info, warn := FormatFor("JSON", "DEBUG"), FormatFor("JSON", ""), FormatFor("JSON", "WARN")
 	const at = `{"time":"2024-05-06T10:00:03.123Z","type":"platform.`
 	for got, want := range map[string]string{
@@ -252,8 +253,15 @@ func TestObjects(t *testing.T) {
 			`"initDurationMs":1000,"maxMemoryUsedMB":35,"memorySizeMB":128},"requestId":"r","status":"success"}}`,
 		warn.RuntimeDone(now, broken): at + `runtimeDone","record":{"errorType":"Sandbox.Timedout",` +
 			`"metrics":{"durationMs":0,"producedBytes":0},"requestId":"r","status":"timeout"}}`,
-		warn.InitReport(now, InitReport{Took: time.Second, Phase: "init", Status: "error", ErrorType: "Runtime.ExitError"}): at +
-			`initReport","record":{"errorType":"Runtime.ExitError","metrics":{"durationMs":1000},"phase":"init","status":"error"}}`,
+		warn.InitReport(now, InitReport{
+			Took: time.Second, Initialization: "on-demand", Phase: "init", Status: "error", ErrorType: "Runtime.ExitError",
+		}): at +
+			`initReport","record":{"errorType":"Runtime.ExitError","initializationType":"on-demand","metrics":{"durationMs":1000},` +
+			`"phase":"init","status":"error"}}`,
+		debug.InitRuntimeDone(now, started): at +
+			`initRuntimeDone","record":{"initializationType":"on-demand","phase":"init","status":"success"}}`,
+		debug.InitReport(now, started): at + `initReport","record":{"initializationType":"on-demand",` +
+			`"metrics":{"durationMs":1000},"phase":"init","status":"success"}}`,
 	} {
 		if got != want {
 			t.Errorf("\n got %s\nwant %s", got, want)
@@ -283,7 +291,8 @@ func TestObjects(t *testing.T) {
 	for _, silent := range []string{
 		info.Start(now, "r", "7"), info.RuntimeDone(now, report), warn.Report(now, report), debug.End("r"),
 		debug.Exit("r", "x", "y"), debug.Timeout(now, "r", time.Second), warn.InitStart(now, Environment{Runtime: "python3.13"}),
-		Text{}.RuntimeDone(now, report),
+		Text{}.RuntimeDone(now, report), Text{}.InitRuntimeDone(now, started), Text{}.InitReport(now, started),
+		info.InitRuntimeDone(now, started), info.InitReport(now, started),
 	} {
 		if silent != "" {
 			t.Error(silent)

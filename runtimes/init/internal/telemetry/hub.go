@@ -9,6 +9,7 @@ package telemetry
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -61,7 +62,7 @@ func (h *Hub) Log(stream string, lines []byte, objects bool) {
 func (h *Hub) publish(stream, kind, name string, record any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed && len(h.subscribers) == 0 {
+	if h.closed && !slices.ContainsFunc(h.subscribers, func(s *subscriber) bool { return s.wants(stream, kind) }) {
 		return
 	}
 	text, err := json.Marshal(struct {
