@@ -67,8 +67,9 @@ def test_an_extension_from_a_layer(cluster: Cluster, name: str) -> None:
             assert f"sees INVOKE {request}" in lines
             assert f"told {request} success" in lines, "while the extension still worked"
             assert lines[-1].startswith(f"REPORT RequestId: {request}")
-        (pod,) = cluster.objects("pods", "-l", f"klambda.io/function={name}")
-        pod_name = pod["metadata"]["name"]
+        (pod_name,) = cluster.children(name)["pods"]
+        # The kubelet tells up to a second late that it runs; until then there is no log.
+        cluster.kubectl("wait", "pod", pod_name, "--for=condition=Ready", "--timeout=30s")
         with ThreadPoolExecutor(1) as pool:
             following = pool.submit(cluster.kubectl, "logs", "--follow", pod_name)
             wait_until("the log is being followed", following.running)
