@@ -59,6 +59,7 @@ from klambda_gateway.urls import metrics as url_metrics
 from klambda_gateway.urls.door import UrlDoor
 from klambda_gateway.urls.table import UrlTable
 from klambda_gateway.watch import Mirrors
+from klambda_gateway.wire.access import AccessLog
 from klambda_gateway.wire.lane import Lane
 from klambda_gateway.wire.server import HttpServer
 from klambda_gateway.wire.urls import UrlFront
@@ -221,6 +222,7 @@ class Gateway:
             port=self.settings.http_port,
             grace_seconds=self.settings.grace_seconds,
             lane=lane if self.settings.fast_lane else None,
+            access=AccessLog() if self.settings.access_log else None,
         )
 
     def _url_door(self) -> UrlDoor:

@@ -68,6 +68,7 @@ class Settings:
     images: ImageSettings = field(default_factory=ImageSettings)
     fast_lane: bool = True
     """Whether plain invocations run below ASGI."""
+    access_log: bool = False
     log_level: str = "INFO"
     linger_seconds: float = 10.0
     """At shutdown: how long new requests are still taken, until nobody routes here any more."""
@@ -126,6 +127,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         bearer_tokens=read.switch("KLAMBDA_BEARER_TOKENS", default=basis.bearer_tokens),
         runtimes=tuple(sorted({*runtimes, *substitutions})),
         images=_images(read.document("KLAMBDA_FUNCTION_IMAGES")),
+        access_log=read.switch("KLAMBDA_ACCESS_LOG", default=basis.access_log),
         fast_lane=read.switch("KLAMBDA_FAST_LANE", default=basis.fast_lane),
         log_level=read.text("KLAMBDA_LOG_LEVEL", basis.log_level),
         linger_seconds=read.seconds("KLAMBDA_LINGER_SECONDS", basis.linger_seconds),

@@ -199,6 +199,7 @@ class Answered:
     status: int
     headers: str
     body: bytes
+    request_id: str
 
 
 def rendered(result: InvokeAnswer | LambdaError, request: InvokeRequest) -> Answered:
@@ -206,7 +207,12 @@ def rendered(result: InvokeAnswer | LambdaError, request: InvokeRequest) -> Answ
     if isinstance(result, LambdaError):
         raw = refused(result, request.request_id)
         lines = [f"{name.lower()}: {value}\r\n" for name, value in raw.headers.items()]
-        return Answered(status=raw.status, headers="".join(lines), body=raw.body)
+        return Answered(
+            status=raw.status,
+            headers="".join(lines),
+            body=raw.body,
+            request_id=request.request_id,
+        )
     headers = (
         f"x-amzn-requestid: {request.request_id}\r\n"
         "content-type: application/json\r\n"
@@ -218,7 +224,7 @@ def rendered(result: InvokeAnswer | LambdaError, request: InvokeRequest) -> Answ
         headers += f"x-amz-function-error: {result.function_error}\r\n"
     if result.log_tail is not None:
         headers += f"x-amz-log-result: {b64encode(result.log_tail).decode()}\r\n"
-    return Answered(status=200, headers=headers, body=result.payload)
+    return Answered(status=200, headers=headers, body=result.payload, request_id=request.request_id)
 
 
 def _read(router: Router, url: bytes) -> Asked | None:

@@ -17,11 +17,13 @@ Not here: what is plain and what it means (``lane``).
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from klambda_gateway.invoke.story import Story
+from klambda_gateway.wire.access import Access, AccessLog, client_of
 from klambda_gateway.wire.lane import Answered, Lane, Plain
 from klambda_gateway.wire.lingering import Lingering
 from klambda_gateway.wire.patience import Patient, Phase
@@ -50,12 +52,13 @@ class Cycle:
     """A plain request under way; to uvicorn it looks like one of its own cycles."""
 
     __slots__ = (
-        "disconnected", "hash", "keep_alive", "message_event", "pieces", "plain",
+        "began", "disconnected", "hash", "keep_alive", "message_event", "pieces", "plain",
         "response_complete", "story",
     )  # fmt: skip
 
     def __init__(self, plain: Plain, *, keep_alive: bool) -> None:
         self.plain = plain
+        self.began = time.monotonic()
         self.keep_alive = keep_alive
         self.pieces: list[bytes] = []
         self.hash = hashlib.sha256() if plain.hashed and plain.length > HASHED_WHOLE else None
@@ -87,6 +90,7 @@ class TwoLanes(Patient):
 
     lane: Lane
     lingering: Lingering
+    access: AccessLog | None
     _common: tuple[object, bytes] = (None, b"")
     """The headers of all answers, and the same rendered."""
 
@@ -197,7 +201,22 @@ class TwoLanes(Patient):
                 transport.write(answered.body)
             if close:
                 transport.close()
+        if self.access is not None:
+            self.access.note(self._accessed(cycle, answered))
         self.on_response_complete()
+
+    def _accessed(self, cycle: Cycle, answered: Answered) -> Access:
+        return Access(
+            client=client_of(self.client),
+            method="POST",
+            path=cycle.plain.asked.path.decode("latin-1"),
+            status=answered.status,
+            request_id=answered.request_id,
+            received=cycle.plain.length,
+            sent=len(answered.body),
+            seconds=time.monotonic() - cycle.began,
+            lane="fast",
+        )
 
     def _head(self, answered: Answered, *, close: bool) -> bytes:
         tail = "connection: close\r\n\r\n" if close else "\r\n"
@@ -272,6 +291,7 @@ class TwoLanes(Patient):
         )
 
 
-def two_lanes(lane: Lane, lingering: Lingering) -> type[TwoLanes]:
+def two_lanes(lane: Lane, lingering: Lingering, access: AccessLog | None = None) -> type[TwoLanes]:
     """Return the class that uvicorn makes one of for each connection."""
-    return type("Connection", (TwoLanes,), {"lane": lane, "lingering": lingering})
+    members = {"lane": lane, "lingering": lingering, "access": access}
+    return type("Connection", (TwoLanes,), members)

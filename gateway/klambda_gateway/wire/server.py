@@ -17,6 +17,7 @@ from typing import Final
 
 import uvicorn
 
+from klambda_gateway.wire.access import AccessLog, AccessLogged
 from klambda_gateway.wire.lane import Lane
 from klambda_gateway.wire.lingering import Asgi, Lingering
 from klambda_gateway.wire.patience import SWEEP_S, Patient
@@ -32,14 +33,22 @@ class HttpServer(uvicorn.Server):
     """uvicorn without its signal handlers."""
 
     def __init__(
-        self, app: Asgi, *, port: int, grace_seconds: float, lane: Lane | None = None
+        self,
+        app: Asgi,
+        *,
+        port: int,
+        grace_seconds: float,
+        lane: Lane | None = None,
+        access: AccessLog | None = None,
     ) -> None:
         """``lane``: answers plain invocations; without it, everything goes through ``app``."""
         self.lingering = Lingering(app)
+        self._access = access
+        served: Asgi = self.lingering if access is None else AccessLogged(self.lingering, access)
         self._listener = _listen(port)
         config = uvicorn.Config(
-            self.lingering,
-            http=Patient if lane is None else two_lanes(lane, self.lingering),
+            served,
+            http=Patient if lane is None else two_lanes(lane, self.lingering, access),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -83,6 +92,8 @@ class HttpServer(uvicorn.Server):
             await serving
         finally:
             stopping.cancel()
+            if self._access is not None:
+                self._access.flush()
 
 
 def _listen(port: int) -> socket.socket:

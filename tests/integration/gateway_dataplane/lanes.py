@@ -21,6 +21,7 @@ from klambda_gateway.api.call import Services
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.sigv4 import signing_key
 from klambda_gateway.routing.facts import AliasFacts, Serving, VersionFacts
+from klambda_gateway.wire.access import AccessLog
 from klambda_gateway.wire.lane import Lane
 from klambda_gateway.wire.server import HttpServer
 from tests.integration.gateway_dataplane.rig import Gateway, World, running, until
@@ -84,7 +85,7 @@ def services(gateway: Gateway) -> Services:
 
 
 @asynccontextmanager
-async def doors(keep_alive: int = 75) -> AsyncIterator[Doors]:
+async def doors(keep_alive: int = 75, access: AccessLog | None = None) -> AsyncIterator[Doors]:
     """Open both; function ``area`` has a version 1 and an alias ``live`` of it."""
     async with running(wait_limit=3) as world:
         gateway = world.gateways[0]
@@ -92,8 +93,8 @@ async def doors(keep_alive: int = 75) -> AsyncIterator[Doors]:
         served = services(gateway)
         lane = Noting(served, gateway.service)
         lane.taken = []
-        fast = HttpServer(build_app(served), port=0, grace_seconds=5, lane=lane)
-        slow = HttpServer(build_app(served), port=0, grace_seconds=5)
+        fast = HttpServer(build_app(served), port=0, grace_seconds=5, lane=lane, access=access)
+        slow = HttpServer(build_app(served), port=0, grace_seconds=5, access=access)
         stop = asyncio.Event()
         for server in (fast, slow):
             server.config.timeout_keep_alive = keep_alive

@@ -39,6 +39,7 @@ VARIANTS: dict[str, tuple[int, dict[str, str]]] = {
     # name: (functions in the table, settings)
     "gateway": (1, {}),
     "without the fast lane": (1, {"KLAMBDA_FAST_LANE": "off"}),
+    "with the access log": (1, {"KLAMBDA_ACCESS_LOG": "on"}),
     "10,000 functions": (10_000, {}),
 }
 PATH = "/2015-03-31/functions/hop/invocations"

@@ -51,6 +51,11 @@ def test_the_fast_lane_can_be_switched_off() -> None:
     assert not from_environment(CHART | {"KLAMBDA_FAST_LANE": "off"}).fast_lane
 
 
+def test_the_access_log_can_be_switched_on() -> None:
+    assert not from_environment(CHART).access_log
+    assert from_environment(CHART | {"KLAMBDA_ACCESS_LOG": "on"}).access_log
+
+
 def test_where_code_may_come_from() -> None:
     sources = from_environment(
         CHART
