@@ -41,6 +41,8 @@ GRACE_S: Final = 300.0
 ASK_LIMIT_S: Final = 3.0
 KEPT: Final = 4096
 TOKEN_MAX: Final = 16 * 1024
+AT_ONCE: Final = 16
+"""Reviews at a time: whoever sends made-up tokens keeps us busy, not the API server."""
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _log = logs.get("klambda.gateway.bearer")
@@ -98,6 +100,7 @@ class Bearer:
         self._accounts = accounts
         self._now = now
         self._reviews: dict[bytes, _Review] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._asking: dict[bytes, asyncio.Task[_Review | None]] = {}
 
     async def identify(self, request: Signable) -> Caller:
@@ -157,7 +160,7 @@ class Bearer:
         ours = AUDIENCE in (audience if isinstance(audience, list) else [audience])
         spec: dict[str, Any] = {"token": token} | ({"audiences": [AUDIENCE]} if ours else {})
         try:
-            async with asyncio.timeout(ASK_LIMIT_S):
+            async with asyncio.timeout(ASK_LIMIT_S), self._turns:
                 answer = await self._api.create(
                     TOKEN_REVIEW, None, {"spec": spec}, field_manager=MANAGER_GATEWAY
                 )

@@ -26,6 +26,8 @@ from klambda_obs import logs
 
 ASK_LIMIT_S: Final = 3.0
 """A request waits no longer for an answer."""
+AT_ONCE: Final = 32
+"""Reviews at a time, whatever is asked for."""
 
 _log = logs.get("klambda.gateway.rbac")
 
@@ -55,6 +57,7 @@ class Rbac:
         self._now = now
         self._verdicts: Verdicts[Key] = Verdicts()
         self._asking: dict[Key, asyncio.Task[None]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     def known(self, caller: Caller, action: str, resource: str) -> bool | None:
         """As the port says; asks again in the background what is about to expire."""
@@ -105,7 +108,7 @@ class Rbac:
             self._verdicts.said(key, False, self._now())
             return
         try:
-            async with asyncio.timeout(ASK_LIMIT_S):
+            async with asyncio.timeout(ASK_LIMIT_S), self._turns:
                 answer = await self._api.create(
                     LOCAL_ACCESS_REVIEW,
                     namespace,

@@ -62,6 +62,7 @@ def test_whom_a_key_makes_its_holder(
         secret(**KEY, serviceAccount="ci/robot", user="ann"),
         secret(**KEY, serviceAccount="ci/robot", groups="ops"),
         secret(accessKeyId="AKIA"),
+        secret() | {"data": {"accessKeyId": "!", "secretAccessKey": "cw==", "namespace": "YQ=="}},
     ],
 )
 def test_secrets_that_are_no_key(body: dict[str, Any]) -> None:

@@ -153,6 +153,19 @@ async def test_many_who_wait_ask_once_and_may_go_away(world: World) -> None:
     assert len(world.kube.reviews) == 1
 
 
+async def test_questions_take_turns(world: World) -> None:
+    world.kube.gate = asyncio.Event()
+    many = [
+        asyncio.create_task(world.passes(caller(), INVOKE, f"{ARN}-{number}"))
+        for number in range(100)
+    ]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(world.kube.reviews) == 32
+    world.kube.gate.set()
+    assert await asyncio.gather(*many) == [True] * 100
+
+
 async def test_a_revocation_works_without_making_warm_requests_wait(world: World) -> None:
     assert await world.passes(caller())
     world.kube.allowed = False
