@@ -27,7 +27,7 @@ from klambda_gateway.api.lookup import (
     place_of,
 )
 from klambda_gateway.api.objects import merge_members
-from klambda_gateway.api.spec import spec_members
+from klambda_gateway.api.spec import logging_config, spec_members
 from klambda_gateway.api.views import IN_PROGRESS, function_configuration
 
 
@@ -65,6 +65,8 @@ def changes(spec: Mapping[str, Any], given: Mapping[str, Any]) -> Json:
         old, new = spec.get(name), value
         if name == "environment" and isinstance(old, dict) and "valueFrom" in old:
             new = {**value, "valueFrom": old["valueFrom"]}
+        if name == "loggingConfig":
+            new = logging_config(given["LoggingConfig"], old)
         if new != old:
             patch[name] = merge_members(old, new)
     return patch

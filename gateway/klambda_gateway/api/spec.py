@@ -71,14 +71,23 @@ def _image(given: Mapping[str, Any]) -> Json | None:
     return {spec: given[name] for name, spec in names.items() if given.get(name)} or None
 
 
-def _logging(given: Mapping[str, Any]) -> Json:
-    config: Json = {"logFormat": given.get("LogFormat", "Text")}
-    if config["logFormat"] == "JSON":
-        config["applicationLogLevel"] = given.get("ApplicationLogLevel", "INFO")
-        config["systemLogLevel"] = given.get("SystemLogLevel", "INFO")
-    if "LogGroup" in given:
-        config["logGroup"] = given["LogGroup"]
-    return config
+_LOGGING = {
+    "LogFormat": "logFormat",
+    "ApplicationLogLevel": "applicationLogLevel",
+    "SystemLogLevel": "systemLogLevel",
+    "LogGroup": "logGroup",
+}
+_LEVELS = {"applicationLogLevel": "INFO", "systemLogLevel": "INFO"}
+
+
+def logging_config(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> Json:
+    """Members given over members stored; JSON comes with levels, Text has none."""
+    named = {spec: given[name] for name, spec in _LOGGING.items() if name in given}
+    if named.get("logFormat") == "JSON":
+        named = {**_LEVELS, **named}
+    config = {"logFormat": "Text", **(stored or {}), **named}
+    kept = config["logFormat"] == "JSON"
+    return {name: value for name, value in config.items() if kept or name not in _LEVELS}
 
 
 _CONVERTED: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
@@ -92,5 +101,5 @@ _CONVERTED: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "ImageConfig": ("imageConfig", _image),
     "EphemeralStorage": ("ephemeralStorage", lambda given: {"size": given["Size"]}),
     "SnapStart": ("snapStart", lambda given: {"applyOn": given.get("ApplyOn", "None")}),
-    "LoggingConfig": ("loggingConfig", _logging),
+    "LoggingConfig": ("loggingConfig", logging_config),
 }

@@ -53,7 +53,7 @@ CLEARED: list[tuple[str, Any, Any, Any]] = [
         "LoggingConfig",
         JSON_LOGS,
         {"LogFormat": "Text"},
-        {"LogFormat": "Text", "LogGroup": "/aws/lambda/area"},
+        {"LogFormat": "Text", "LogGroup": "/mine"},
     ),
 ]
 
@@ -164,3 +164,27 @@ def test_runtime_and_handler_are_mandatory(world: World, client: Any, missing: s
         client.create_function(
             FunctionName="area", Role=ROLE, Code={"ZipFile": make_zip()}, **arguments
         )
+
+
+def test_a_logging_config_is_changed_member_by_member(world: World, client: Any) -> None:
+    """contract a.4: JSON adds levels, Text drops them; what is not given stays."""
+    create(client, LoggingConfig={"LogFormat": "JSON", "LogGroup": "/g"})
+    shown: dict[str, Any] = {
+        "LogFormat": "JSON", "ApplicationLogLevel": "INFO", "SystemLogLevel": "INFO",
+        "LogGroup": "/g",
+    }  # fmt: skip
+    for given, change in (
+        ({"ApplicationLogLevel": "DEBUG"}, {"ApplicationLogLevel": "DEBUG"}),
+        ({"LogGroup": "/h"}, {"LogGroup": "/h"}),
+        ({"LogFormat": "JSON", "SystemLogLevel": "WARN"},
+         {"ApplicationLogLevel": "INFO", "SystemLogLevel": "WARN"}),
+    ):  # fmt: skip
+        world.kube.settle()
+        shown |= change
+        answer = client.update_function_configuration(FunctionName="area", LoggingConfig=given)
+        assert answer["LoggingConfig"] == shown
+    world.kube.settle()
+    answer = client.update_function_configuration(
+        FunctionName="area", LoggingConfig={"LogFormat": "Text"}
+    )
+    assert answer["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": "/h"}
