@@ -145,6 +145,8 @@ def control_plane(
                 "KLAMBDA_STORE_URL": f"http://127.0.0.1:{store_port}",
                 "KLAMBDA_IDLE_SECONDS": "2",
                 "KLAMBDA_LINGER_SECONDS": "0.5",
+                # One gateway with each lane: what two clients see must not depend on it.
+                "KLAMBDA_FAST_LANE": "on" if number == 0 else "off",
                 "KLAMBDA_EVENTS": json.dumps(
                     {
                         "retryWaits": [0.5, 1],
