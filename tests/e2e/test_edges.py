@@ -235,10 +235,14 @@ def test_only_tmp_can_be_written(cluster: Cluster, python: str, node: str, path:
 
 def test_processes_are_limited(cluster: Cluster, python: str) -> None:
     """§h.2: 1,024 processes; what a fork bomb leaves behind is gone with its environment."""
+    cluster.aws.update_function_configuration(FunctionName=python, MemorySize=1024, Timeout=20)
+    cluster.wait_updated(python)
     count, reason = cluster.invoke(python, {"do": "forks"})
     assert reason == "Resource temporarily unavailable"
     assert 900 < count < 1024
     ended(cluster, python, "Runtime exited with error: exit status 1", do="exit", code=1)
+    cluster.aws.update_function_configuration(FunctionName=python, MemorySize=128, Timeout=4)
+    cluster.wait_updated(python)
 
 
 def test_nothing_runs_between_invocations(cluster: Cluster, python: str) -> None:
@@ -261,16 +265,16 @@ def test_a_flood_of_output_costs_no_memory(cluster: Cluster, python: str) -> Non
     assert answer["Payload"] == b'"done"'
     assert len(answer["Log"]) == 4096
     assert cluster.invoke(python, {"do": "calls"}) == 2, "the same environment"
-    (pod,) = [
-        each
-        for each in cluster.objects("pods", "-l", f"klambda.io/function={python}")
-        if "deletionTimestamp" not in each["metadata"]
-    ][-1:]
-    log = cluster.kubectl("logs", pod["metadata"]["name"])
+    selector = ("-l", f"klambda.io/function={python}", "--field-selector=status.phase=Running")
+    pods = cluster.objects("pods", *selector)
+    log = "".join(cluster.kubectl("logs", pod["metadata"]["name"], check=False) for pod in pods)
     dropped = sum(map(int, re.findall(r"^LOGS_DROPPED Lines: (\d+)$", log, re.MULTILINE)))
     kept = len(re.findall(r"^x{1023}$", log, re.MULTILINE))
-    assert 0 < kept + dropped <= 100 * 1024, "kubelet throws old ones away"
-    assert [each["restartCount"] for each in pod["status"]["containerStatuses"]] == [0]
+    # kubelet may have thrown the oldest away; START and END of this invocation may be lost, too.
+    assert 0 < kept + dropped <= 100 * 1024 + 4
+    assert {
+        each["restartCount"] for pod in pods for each in pod["status"]["containerStatuses"]
+    } == {0}
     cluster.aws.update_function_configuration(FunctionName=python, Timeout=4)
     cluster.wait_updated(python)
 
@@ -318,7 +322,7 @@ def test_answers_that_are_no_json(cluster: Cluster, python: str, node: str) -> N
     assert cluster.invoke_raw(python, b'{"do": "nan"}')["Payload"] == b"NaN"
     assert cluster.invoke_raw(node, b'{"do": "undefined"}')["Payload"] == b"null"
     cycle = failed(cluster, node, do="cycle")
-    assert "circular" in cycle["errorMessage"]
+    assert cycle["errorMessage"] == "Unable to stringify response body"
 
 
 def status(cluster: Cluster, name: str, payload: bytes) -> int:
@@ -358,18 +362,24 @@ def test_node_errors_have_lambdas_bodies(cluster: Cluster, node: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "handler", "error", "words"),
+    ("file", "source", "handler", "error", "words"),
     [
-        ("import 'nothing-like-it';\n", "app.handler", "Runtime.ImportModuleError", "nothing-like"),
-        ("export const x = 1;\n", "app.handler", "Runtime.HandlerNotFound", "app.handler is undef"),
-        ("export const x = 1;\n", "app", "Runtime.MalformedHandlerName", "Bad handler"),
-        ("export const x = ;\n", "app.handler", "Runtime.UserCodeSyntaxError", "SyntaxError"),
+        ("app.js", "require('nothing-like-it');", "app.handler", "Runtime.ImportModuleError",
+         "Cannot find module 'nothing-like-it'"),
+        ("app.mjs", "import 'nothing-like-it';", "app.handler", "Error",
+         "Cannot find package 'nothing-like-it'"),
+        ("app.mjs", "export const x = 1;", "app.handler", "Runtime.HandlerNotFound",
+         "app.handler is undef"),
+        ("app.mjs", "export const x = 1;", "app", "Runtime.MalformedHandlerName", "Bad handler"),
+        ("app.mjs", "export const x = ;", "app.handler", "Runtime.UserCodeSyntaxError",
+         "SyntaxError"),
     ],
-)
+)  # fmt: skip
 def test_a_node_function_that_cannot_start_says_why(
-    cluster: Cluster, name: str, source: str, handler: str, error: str, words: str
+    cluster: Cluster, name: str, file: str, source: str, handler: str, error: str, words: str
 ) -> None:
-    cluster.create(name, source, Runtime="nodejs22.x", Handler=handler)
+    """The second is AWS's client's own judgement: of ES modules it does not know the code."""
+    cluster.deploy(name, {file: source}, Runtime="nodejs22.x", Handler=handler)
     body = failed(cluster, name)
     assert body["errorType"] == error
     assert words in body["errorMessage"]

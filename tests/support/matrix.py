@@ -18,6 +18,8 @@ IMAGES = "tests/e2e/test_images.py"
 INVOKE = "tests/e2e/test_invoke.py"
 LAYERS = "tests/e2e/test_layers.py"
 STREAMS = "tests/e2e/test_streaming.py"
+LIBRARIES = "tests/e2e/test_libraries.py"
+EXTENSIONS = "tests/e2e/test_extensions.py"
 INIT = "tests/integration/init"
 
 NOT_MEANT = "n/a"
@@ -63,8 +65,38 @@ ROWS = (
         },
     ),
     Row(
+        behaviour="Search paths of layers",
+        tests={
+            P: f"{LAYERS}::test_layers_are_merged_in_order_and_outlive_their_deletion",
+            J: f"{RUNTIMES}::test_java_finds_the_libraries_of_layers",
+        },
+        absent=(I,),
+    ),
+    Row(
+        behaviour="Extensions from a layer",
+        tests={P: f"{EXTENSIONS}::test_an_extension_from_a_layer"},
+    ),
+    Row(
+        behaviour="Streamed answers",
+        tests={N: f"{STREAMS}::test_a_stream_as_the_sdks_read_it"},
+        absent=(P,),
+    ),
+    Row(
+        behaviour="AWS's SDK of the image calls this installation",
+        tests=everywhere(f"{LIBRARIES}::test_the_sdk_of_the_image_calls_us_back", P, N),
+        absent=(J, C, I),
+    ),
+    Row(
+        behaviour="NumPy and pandas; Powertools",
+        tests={P: f"{LIBRARIES}::test_numpy_and_pandas"},
+        absent=(N, J, C, I),
+    ),
+    Row(
         behaviour="`AWS_LAMBDA_EXEC_WRAPPER`",
-        tests=everywhere(f"{RUNTIMES}::test_a_wrapper_runs_before_the_runtime", P, N),
+        tests={
+            **everywhere(f"{RUNTIMES}::test_a_wrapper_runs_before_the_runtime", P, N),
+            J: f"{RUNTIMES}::test_a_wrapper_runs_before_java",
+        },
         absent=(C, I),
     ),
     Row(
@@ -144,6 +176,11 @@ ROWS = (
     Row(
         behaviour="ImageConfig replaces ENTRYPOINT, CMD, WORKDIR; digests are pinned",
         tests={I: f"{IMAGES}::test_an_image_of_kubectl_and_what_is_published"},
+        absent=(P, N, J, C),
+    ),
+    Row(
+        behaviour="A plain web server behind an adapter extension",
+        tests={I: f"{INIT}/test_images.py::test_a_plain_web_server_behind_an_adapter"},
         absent=(P, N, J, C),
     ),
 )

@@ -106,3 +106,62 @@ def test_init_installs_itself(binary: Path, tmp_path: Path) -> None:
     assert done.stdout == "test\n"
     odd = subprocess.run([target, "dance"], capture_output=True, text=True, check=False)
     assert (odd.returncode, "unknown command" in odd.stderr) == (1, True)
+
+
+WEB = """
+import http.server, json, os
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        answer = json.dumps({"path": self.path, "body": json.loads(body)}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+    def log_message(self, *_): pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Page)
+place = os.path.join(os.environ["LAMBDA_TASK_ROOT"], "../../tmp/port")
+open(place + ".new", "w").write(str(server.server_port))
+os.rename(place + ".new", place)
+server.serve_forever()
+"""
+ADAPTER = """
+import http.client, json, os, threading, time
+api = os.environ["AWS_LAMBDA_RUNTIME_API"]
+def call(connection, method, path, body=None, headers={}):
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    return answer.headers, answer.read()
+own = http.client.HTTPConnection(api)
+name = {"Lambda-Extension-Name": os.path.basename(__file__)}
+headers, _ = call(own, "POST", "/2020-01-01/extension/register", json.dumps({"events": []}), name)
+identity = {"Lambda-Extension-Identifier": headers["Lambda-Extension-Identifier"]}
+wait = lambda: call(http.client.HTTPConnection(api), "GET", "/2020-01-01/extension/event/next",
+                    None, identity)
+threading.Thread(target=wait, daemon=True).start()
+place = "%s/../../tmp/port" % ROOT
+while not os.path.exists(place):
+    time.sleep(0.01)
+web = http.client.HTTPConnection("127.0.0.1", int(open(place).read()))
+base = "/2018-06-01/runtime/invocation"
+while True:
+    headers, event = call(own, "GET", base + "/next")
+    _, answer = call(web, "POST", "/events", event)
+    request = headers["Lambda-Runtime-Aws-Request-Id"]
+    call(own, "POST", base + "/" + request + "/response", answer)
+"""
+
+
+async def test_a_plain_web_server_behind_an_adapter(peer: Gateway, init: Init) -> None:
+    """The pattern of AWS's web adapter: the image's command knows nothing of Lambda; an extension
+    speaks the Runtime API and calls it."""
+    adapter = init.root / "opt" / "extensions" / "adapter"
+    adapter.parent.mkdir(parents=True)
+    root = f"ROOT = {str(init.root / 'var' / 'task')!r}\n"
+    adapter.write_text(f"#!{sys.executable}\n{root}{ADAPTER}")
+    adapter.chmod(0o755)
+    image = {"command": [sys.executable, "-c", WEB], "workingDirectory": "/"}
+    connection = await started(peer, init, image)
+    for number in range(3):
+        outcome = await connection.invoke({"n": number})
+        assert outcome.json == {"path": "/events", "body": {"n": number}}

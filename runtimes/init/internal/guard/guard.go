@@ -32,6 +32,12 @@ func Own() {
 	_ = syscall.Setrlimit(syscall.RLIMIT_CORE, &none)
 }
 
+// Devices are what every program may write to besides. /dev/shm is not among them: Lambda has none, and what lies there
+// would outlive the environment.
+var Devices = []string{
+	"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts",
+}
+
 // Confine binds the calling thread, and every process it starts, to write nowhere but beneath the writable paths, and to
 // signal and trace nothing outside. The thread can never be freed of it: lock a goroutine to it and let both end.
 // It answers false when the kernel has no Landlock.
@@ -83,6 +89,9 @@ func rulesetSize(version int) uintptr {
 	}
 }
 
+// fileRights are those that a single file can have: writing, truncating.
+const fileRights = 1<<1 | 1<<14
+
 // writeRights are the rights that change files or directories, as far as the kernel's Landlock version has them.
 func writeRights(version int) uint64 {
 	const writeFile, removeDir, removeFile = 1 << 1, 1 << 4, 1 << 5
@@ -99,15 +108,22 @@ func writeRights(version int) uint64 {
 }
 
 func allow(set int, path string, rights uint64) {
-	directory, err := syscall.Open(path, oPath|syscall.O_CLOEXEC|syscall.O_DIRECTORY, 0)
+	place, err := syscall.Open(path, oPath|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
-	defer func() { _ = syscall.Close(directory) }()
+	defer func() { _ = syscall.Close(place) }()
+	var about syscall.Stat_t
+	if syscall.Fstat(place, &about) != nil {
+		return
+	}
+	if about.Mode&syscall.S_IFMT != syscall.S_IFDIR {
+		rights &= fileRights // others make no sense for a file, and are refused
+	}
 	// struct landlock_path_beneath_attr is packed: u64 rights, s32 directory.
 	var rule [12]byte
 	*(*uint64)(unsafe.Pointer(&rule[0])) = rights
-	*(*int32)(unsafe.Pointer(&rule[8])) = int32(directory)
+	*(*int32)(unsafe.Pointer(&rule[8])) = int32(place)
 	_, _, _ = syscall.Syscall6(sysLandlockAddRule, uintptr(set), rulePathBeneath, uintptr(unsafe.Pointer(&rule[0])), 0, 0, 0)
 }
 

@@ -73,7 +73,7 @@ func (i *Instance) launchExtension(l *launch, agent *extensions.Agent) error {
 	path := i.settings.Path(filepath.Join(extensionsFolder, agent.Name))
 	c.pid, err = i.keeper.Start(process.Command{
 		Path: path, Arguments: []string{path}, Environment: extensions.Environment(i.work.environment),
-		Directory: "/", Output: output, Writable: []string{i.settings.Path("/tmp"), "/dev", "/proc"},
+		Directory: "/", Output: output, Writable: i.writable(),
 	}, func(e process.Exit) { go i.companionGone(l, c, e) })
 	if err != nil {
 		pipe.Close()

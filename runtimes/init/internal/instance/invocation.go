@@ -234,8 +234,9 @@ func (i *Instance) sample() {
 	if !again {
 		return
 	}
+	tree := i.keeper.Tree()
 	if used := i.sampleMemory(); used > limit && i.keeper.Proportional() > limit {
-		i.keeper.KillTree() // the runtime's exit says the rest
+		i.keeper.Kill(tree) // the runtime's exit says the rest; by now it may have ended, and another be there
 	}
 	i.sampler.Reset(sampleEvery)
 }

@@ -8,6 +8,7 @@ import (
 
 	"klambda.io/init/internal/extensions"
 	"klambda.io/init/internal/frame"
+	"klambda.io/init/internal/guard"
 	"klambda.io/init/internal/logs"
 	"klambda.io/init/internal/process"
 	"klambda.io/init/internal/slot"
@@ -126,7 +127,7 @@ func (i *Instance) spawn(l *launch) error {
 	l.pipe = pipe
 	l.pid, err = i.keeper.Start(process.Command{
 		Path: path, Arguments: arguments, Environment: w.environment, Directory: w.entry.directory, Output: output,
-		Writable: []string{i.settings.Path("/tmp"), "/dev", "/proc"},
+		Writable: i.writable(),
 	}, func(e process.Exit) {
 		go func() {
 			<-l.done
@@ -135,6 +136,11 @@ func (i *Instance) spawn(l *launch) error {
 		}()
 	})
 	return err
+}
+
+// writable is where the function's processes may write, as far as the kernel can keep them to it.
+func (i *Instance) writable() []string {
+	return append([]string{i.settings.Path("/tmp"), "/proc"}, guard.Devices...)
 }
 
 // gone tells the machine that the process has ended, after its last words.

@@ -39,6 +39,15 @@ func (k *Keeper) KillTree() {
 	k.stopped = nil
 }
 
+// Kill ends these processes and no others: what was started since they were listed is none of its business.
+func (k *Keeper) Kill(pids []int) {
+	k.signals.Lock()
+	defer k.signals.Unlock()
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+}
+
 // Stop freezes the tree: nothing of the function runs between two invocations. It looks at wanted all along, because an
 // invocation may begin meanwhile: who clears it calls Continue afterwards.
 func (k *Keeper) Stop(wanted *atomic.Bool) {
