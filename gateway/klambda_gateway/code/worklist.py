@@ -31,11 +31,12 @@ _log = logs.get("klambda.gateway.code")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Unsettled:
-    """An object that needs a look; it itself is read when its turn comes."""
+class _Seen:
+    """An object; it itself is read when its turn comes."""
 
     key: Key
     version: str
+    needs: bool
 
 
 class Worklist:
@@ -50,11 +51,11 @@ class Worklist:
         work: Callable[[str, str], Awaitable[bool]],
         namespaces: Sequence[str] | None = None,
         wait: float = WAIT_S,
-        changed: Callable[[], None] = lambda: None,
+        changed: Callable[[], None] | None = None,
     ) -> None:
         """``needs``: whether an object needs work; ``work``: do it, False to be called again.
 
-        ``wait``: first pause; ``changed`` is told when an object begins or ceases to need work.
+        ``wait``: first pause; ``changed`` is told of every change of an object, needed or not.
         """
         self._api = api
         self._kind = kind
@@ -69,7 +70,7 @@ class Worklist:
 
     async def run(self) -> None:
         """Follow all objects until cancelled."""
-        mirror: Reflector[_Unsettled] = Reflector(
+        mirror: Reflector[_Seen] = Reflector(
             self._api,
             self._kind,
             self._project,
@@ -91,18 +92,21 @@ class Worklist:
         for news in self._news.values():
             news.set()
 
-    def _project(self, body: Mapping[str, Any]) -> _Unsettled | None:
-        if not self._needs(body):
+    def _project(self, body: Mapping[str, Any]) -> _Seen | None:
+        needs = self._needs(body)
+        if not needs and self._told is None:
             return None
         metadata = body["metadata"]
-        return _Unsettled(
+        return _Seen(
             key=(metadata["namespace"], metadata["name"]),
             version=metadata.get("resourceVersion") or "",
+            needs=needs,
         )
 
-    def _changed(self, _: _Unsettled | None, new: _Unsettled | None) -> None:
-        self._told()
-        if new is None:
+    def _changed(self, _: _Seen | None, new: _Seen | None) -> None:
+        if self._told is not None:
+            self._told()
+        if new is None or not new.needs:
             return
         if new.key in self._tasks:
             self._news[new.key].set()
