@@ -23,7 +23,10 @@ def path_of(obj: dict[str, Any]) -> str:
     group, _, version = obj["apiVersion"].rpartition("/")
     root = f"/apis/{group}/{version}" if group else f"/api/{version}"
     kind = obj["kind"].lower()
-    plural = kind[:-1] + "ies" if kind.endswith("cy") else kind + "s"
+    if kind.endswith("cy"):
+        plural = kind[:-1] + "ies"
+    else:
+        plural = kind + ("es" if kind.endswith("s") else "s")
     scope = "" if obj["kind"] in CLUSTER_WIDE else f"/namespaces/{obj['metadata']['namespace']}"
     return f"{root}{scope}/{plural}/{obj['metadata']['name']}"
 

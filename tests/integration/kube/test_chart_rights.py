@@ -12,6 +12,9 @@ from tests.support.chart import SCENARIOS, objects, template, values_of
 from tests.support.rights import apply, path_of
 
 REVIEW = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+FOREIGN = {"gateway.networking.k8s.io", "monitoring.coreos.com"}
+"""Groups that come with other people's controllers: this server does not know them."""
+
 Rights = tuple[str, str, str, str, str]
 """Part, verb, group/resource[/subresource], namespace, name."""
 
@@ -115,6 +118,8 @@ def test_every_object_is_accepted_without_an_unknown_field(
     for obj in objects(template("--values", str(values_of(scenario)))):
         if obj["kind"] == "Pod":
             continue  # needs its service account admitted; its spec is that of the others
+        if obj["apiVersion"].partition("/")[0] in FOREIGN:
+            continue
         status, answer = apply(server, obj, dry=True)
         assert status in (200, 201), f"{path_of(obj)}: {json.dumps(answer)[:500]}"
 
