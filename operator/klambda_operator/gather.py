@@ -169,6 +169,7 @@ class Gatherer:
             function_name=self._function_name(key.namespace, reference) if uid else None,
             versions=frozenset(_number(each) for each in records),
             usable=frozenset(_number(each) for each in records if each.serves),
+            provisioned=frozenset(_number(each) for each in records if each.provisioned),
             rivals=rivals,
         )
 

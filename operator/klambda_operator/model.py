@@ -158,6 +158,8 @@ class AliasSnapshot:
     versions: frozenset[int] = frozenset()
     usable: frozenset[int] = frozenset()
     """Those of the versions that have a revision to serve with."""
+    provisioned: frozenset[int] = frozenset()
+    """Those with provisioned concurrency of their own."""
     rivals: Sequence[Rival] = ()
 
 

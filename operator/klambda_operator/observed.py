@@ -37,6 +37,8 @@ class Record:
     text: bytes
     reserved: int | None = None
     """What a Function reserves of the account's concurrency."""
+    provisioned: bool = False
+    """A Version with provisioned concurrency: aliases that have some too look at it."""
     serves: bool = False
     """A Version that has a revision to serve with: aliases that track the newest look at it."""
 
@@ -165,6 +167,8 @@ def project(kind: Kind, body: Mapping[str, Any]) -> Record:
         owner=owner,
         groups=_groups(kind, body, owner),
         reserved=_reserved(body) if kind == FUNCTION else None,
+        provisioned=kind == VERSION
+        and "provisionedConcurrentExecutions" in (body.get("spec") or {}),
         serves=kind == VERSION and "active" in (body.get("status") or {}),
         text=json.dumps(document, separators=(",", ":"), sort_keys=True).encode(),
     )
@@ -278,9 +282,9 @@ def _owner_key(record: Record) -> Key:
     return Key(kind.plural, record.namespace, owner.name)
 
 
-def _standing(record: Record) -> tuple[str, bool, bool, int | None]:
+def _standing(record: Record) -> tuple[str, bool, bool, bool, int | None]:
     """What of an object concerns others."""
-    return record.uid, record.deleting, record.serves, record.reserved
+    return record.uid, record.deleting, record.serves, record.provisioned, record.reserved
 
 
 def _reserved(body: Mapping[str, Any]) -> int | None:

@@ -4,6 +4,7 @@ A reason is one PascalCase word for programs, a message is for people. Reason co
 for `status.failed`.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 # Condition types that the operator owns
@@ -14,6 +15,7 @@ RUNTIME_SUBSTITUTED: Final = "RuntimeSubstituted"
 NAME_TAKEN: Final = "NameTaken"
 TARGETS_EXIST: Final = "TargetsExist"
 CONCURRENCY_OVERCOMMITTED: Final = "ConcurrencyOvercommitted"
+PROVISIONED_TWICE: Final = "ProvisionedTwice"
 
 # Reasons
 OK: Final = "AsExpected"
@@ -33,6 +35,7 @@ SUBSTITUTED: Final = "OtherRuntime"
 NOT_SUBSTITUTED: Final = "SameRuntime"
 NAME_FREE: Final = "NameFree"
 RESERVED_BY_OTHERS: Final = "ReservedByOthers"
+VERSION_PROVISIONED: Final = "VersionProvisioned"
 
 # Lambda's reason codes (botocore model: StateReasonCode, LastUpdateStatusReasonCode)
 CODE_INVALID_RUNTIME: Final = "InvalidRuntime"
@@ -129,4 +132,13 @@ def overcommitted(wanted: int, left: int) -> str:
     return (
         f"{wanted} concurrent executions are reserved, but older functions leave {left} of the "
         "account's; lower reservedConcurrentExecutions here or there."
+    )
+
+
+def provisioned_twice(versions: Sequence[int]) -> str:
+    """An alias and a version that it leads to are both provisioned."""
+    numbers = ", ".join(str(number) for number in versions)
+    return (
+        f"Version {numbers} has provisioned concurrency of its own; "
+        "take provisionedConcurrentExecutions away there or here."
     )

@@ -42,7 +42,7 @@ def plan_alias(snapshot: AliasSnapshot, now: datetime) -> Plan:
             "versions": [v.to_json() for v in versions] if versions else None,
             "url": _url(snapshot, alias),
         },
-        facts=_facts(trouble),
+        facts=[*_facts(trouble), *_provisioned(alias, targets, snapshot.provisioned)],
         now=now,
         conditions=alias.status.conditions,
     )
@@ -100,3 +100,17 @@ def _facts(trouble: tuple[str, str] | None) -> list[Fact]:
         return [Fact(type=kind, status="True", reason=reasons.OK) for kind in kinds]
     reason, message = trouble
     return [Fact(type=kind, status="False", reason=reason, message=message) for kind in kinds]
+
+
+def _provisioned(
+    alias: Alias, targets: Sequence[WeightedVersion], provisioned: frozenset[int]
+) -> list[Fact]:
+    """ProvisionedTwice of an alias that is provisioned: the API refuses what this tells."""
+    if alias.spec.provisioned_concurrent_executions is None:
+        return []
+    kind = reasons.PROVISIONED_TWICE
+    both = sorted(provisioned & {int(t.version) for t in targets if t.version != LATEST})
+    if not both:
+        return [Fact(type=kind, status="False", reason=reasons.OK)]
+    message = reasons.provisioned_twice(both)
+    return [Fact(type=kind, status="True", reason=reasons.VERSION_PROVISIONED, message=message)]

@@ -15,6 +15,7 @@ _TOLD = (
     reasons.RUNTIME_SUBSTITUTED,
     reasons.NAME_TAKEN,
     reasons.CONCURRENCY_OVERCOMMITTED,
+    reasons.PROVISIONED_TWICE,
 )
 """Conditions whose transitions become events; the others only explain Ready."""
 

@@ -481,6 +481,26 @@ class TestAlias:
         assert [(t.version, t.weight) for t in found] == expected
 
     @pytest.mark.parametrize(
+        ("spec", "provisioned", "status"),
+        [
+            ({}, {1}, None),
+            ({"provisionedConcurrentExecutions": 2}, set(), "False"),
+            ({"provisionedConcurrentExecutions": 2}, {3}, "False"),
+            ({"provisionedConcurrentExecutions": 2}, {1, 3}, "True"),
+            ({"provisionedConcurrentExecutions": 2} | WEIGHTED, {2}, "True"),
+            ({"provisionedConcurrentExecutions": 2, "functionVersion": "$LATEST"}, {1}, "False"),
+        ],
+    )
+    def test_an_alias_and_its_version_provisioned_both(
+        self, spec: dict[str, Any], provisioned: set[int], status: str | None
+    ) -> None:
+        """What the API refuses (aws-contract f), kubectl's door tells."""
+        snapshot = alias_snapshot(alias(**spec), 1, 2, 3, provisioned=frozenset(provisioned))
+        conditions = status_of(plan(snapshot, NOW))["conditions"]
+        found = [each for each in conditions if each["type"] == "ProvisionedTwice"]
+        assert [each["status"] for each in found] == ([] if status is None else [status])
+
+    @pytest.mark.parametrize(
         ("item", "members", "versions", "reason"),
         [
             (alias(), {"function_uid": "uid-1"}, (), "TargetMissing"),

@@ -103,3 +103,6 @@ def test_a_version_that_begins_to_serve_concerns_the_aliases() -> None:
     version["metadata"]["resourceVersion"] = "3"
     version["status"] = {"active": {}}
     assert Key("aliases", "default", "live") in memory.put(VERSION, version)
+    version["metadata"]["resourceVersion"] = "4"
+    version["spec"]["provisionedConcurrentExecutions"] = 1
+    assert Key("aliases", "default", "live") in memory.put(VERSION, version)
