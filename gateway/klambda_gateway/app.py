@@ -48,9 +48,11 @@ from klambda_gateway.instances.server import InstanceServer
 from klambda_gateway.invoke.metrics import Measured
 from klambda_gateway.invoke.service import InvokeService
 from klambda_gateway.routing.finder import Finder
-from klambda_gateway.routing.table import RoutingTable
+from klambda_gateway.routing.table import Entry, RoutingTable
 from klambda_gateway.scale.decide import Spec
 from klambda_gateway.scale.demand import Demand
+from klambda_gateway.scale.keeper import Keeper
+from klambda_gateway.scale.provisioned import Provisioning
 from klambda_gateway.scale.reporter import StartsReporter
 from klambda_gateway.scale.scaler import Scaler
 from klambda_gateway.scale.starter import DeploymentStarter
@@ -84,7 +86,8 @@ class Gateway:
         self._preparing: set[asyncio.Task[None]] = set()
         watched = settings.watch_namespaces
         self.urls = UrlTable(partial(url_id, key))
-        self.table = RoutingTable(on_retired=self._retired, on_swapped=self.urls.changed)
+        self.provisioning = Provisioning()
+        self.table = RoutingTable(on_retired=self._retired, on_swapped=self._swapped)
         self.mirrors = Mirrors(
             api,
             self.table,
@@ -135,6 +138,7 @@ class Gateway:
             peers=self.mirrors.gateways,
             on_failed=lambda *what: self.demand.fails(*what),
             on_phases=self._started,
+            ahead=lambda key: self.keeper.short(key),
         )
 
     def _compose_scaling(self) -> None:
@@ -156,6 +160,13 @@ class Gateway:
             name=self.settings.lease_name,
             identity=self.settings.pod_name,
         )
+        self.keeper = Keeper(
+            api,
+            self.provisioning,
+            self.registry,
+            replicas=self.starter.replicas,
+            trouble=self.demand.trouble,
+        )
         self.scaler = Scaler(
             api,
             self.registry,
@@ -163,8 +174,9 @@ class Gateway:
             self.demand,
             self.starter,
             spec=self._spec,
-            wanted=lambda: [each.key for each in self.mirrors.deployments if each.replicas],
+            wanted=self._wanted,
             leads=self.lease.held,
+            after=self.keeper.report,
         )
         self.sweeper = Sweeper(
             api,
@@ -274,6 +286,11 @@ class Gateway:
         gauge("concurrent_executions", "Invocations admitted.", self.admission.running)
         gauge("attempts_in_flight", "Attempts on instances.", self.service.in_flight)
         gauge("instances_connected", "Instances connected.", lambda: len(self.server.linked()))
+        gauge(
+            "provisioned_concurrent_executions",
+            "Instances kept initialised.",
+            self.keeper.available,
+        )
         gauge("functions", "Functions in the routing table.", lambda: len(self.table))
         gauge(
             "requests_waiting",
@@ -297,7 +314,18 @@ class Gateway:
         if entry is None:
             return Spec(idle_seconds=idle, superseded=True)
         own = entry.function.idle_seconds
-        return Spec(idle_seconds=idle if own is None else own)
+        return Spec(
+            idle_seconds=idle if own is None else own, provisioned=self.provisioning.wanted(key)
+        )
+
+    def _wanted(self) -> list[DeploymentKey]:
+        """Return the Deployments that have replicas or should have."""
+        have = [each.key for each in self.mirrors.deployments if each.replicas]
+        return [*have, *self.provisioning.deployments()]
+
+    def _swapped(self, before: Entry | None, after: Entry | None) -> None:
+        self.urls.changed(before, after)
+        self.provisioning.changed(before, after)
 
     def _bearer(self) -> Bearer | None:
         if not self.settings.bearer_tokens:

@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from klambda_gateway.instances.deployments import DeploymentFacts
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
+from klambda_gateway.instances.record import ON_DEMAND
 from klambda_obs import logs
 
 INLINE_LIMIT: Final = 256 << 10
@@ -103,14 +104,14 @@ class Assignments:
         self._cache = cache or CodeCache()
         self._fetches: dict[tuple[str, str], asyncio.Task[bytes | None]] = {}
 
-    async def package(self, pod: PodFacts) -> Package:
+    async def package(self, pod: PodFacts, initialization: str = ON_DEMAND) -> Package:
         """Return what to send. Raises NoAssignment, KubeError."""
         assignment = await self._read(pod.key)
         namespace = pod.namespace
         where, code = await self._code(namespace, assignment)
         header: dict[str, Any] = {
             "assignment": assignment,
-            "initializationType": "on-demand",
+            "initializationType": initialization,
             "endpoints": dict(self._endpoints),
             **where,
             "layers": [

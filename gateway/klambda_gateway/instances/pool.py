@@ -1,9 +1,10 @@
 """One Deployment's instances and those who wait for one: who gets which.
 
-Rules: an idle instance, most recently used first, so that the rest can age and go; else a starting
-one, longest connected first (init holds the request until INIT is over); else wait, first come
-first served, for whatever comes first: a freed instance or a started one. Those whom a caller waits
-for go before asynchronous events, which get every tenth instance all the same.
+Rules: an idle instance, of the provisioned ones first, most recently used first, so that the rest
+can age and go; else a starting one, longest connected first (init holds the request until INIT is
+over); else wait, first come first served, for whatever comes first: a freed instance or a started
+one. Those whom a caller waits for go before asynchronous events, which get every tenth instance all
+the same.
 
 Place: ``registry`` files records here after each piece of evidence; ``instances.acquire`` waits.
 Invariants: pure; an instance is handed out at most once until its attempt is over; no waiter waits
@@ -49,6 +50,8 @@ class Pool(Generic[W]):
     records: dict[str, Record] = field(default_factory=dict)
     idle: dict[str, Record] = field(default_factory=dict)
     """Most recently used last."""
+    idle_ahead: dict[str, Record] = field(default_factory=dict)
+    """Likewise, of those that were started ahead."""
     holdable: dict[str, Record] = field(default_factory=dict)
     """Longest connected first."""
     waiters: dict[str, W] = field(default_factory=dict)
@@ -61,7 +64,9 @@ class Pool(Generic[W]):
 
     def take(self, attempt: str) -> Record | None:
         """Hand an instance to this attempt, if there is one now."""
-        if self.idle:
+        if self.idle_ahead:
+            _, record = self.idle_ahead.popitem()
+        elif self.idle:
             _, record = self.idle.popitem()
         elif self.holdable:
             record = self.holdable.pop(next(iter(self.holdable)))
@@ -72,11 +77,15 @@ class Pool(Generic[W]):
 
     def file(self, record: Record) -> None:
         """Sort a record in by what it can take now; call it after each piece of evidence."""
+        idle, other = self.idle, self.idle_ahead
+        if record.provisioned:
+            idle, other = other, idle
+        other.pop(record.uid, None)
         if record.free:
             self.holdable.pop(record.uid, None)
-            self.idle.setdefault(record.uid, record)
+            idle.setdefault(record.uid, record)
         else:
-            self.idle.pop(record.uid, None)
+            idle.pop(record.uid, None)
             if record.holdable:
                 self.holdable.setdefault(record.uid, record)
             else:
@@ -89,7 +98,7 @@ class Pool(Generic[W]):
 
     def remove(self, record: Record) -> None:
         """Forget an instance."""
-        for place in (self.records, self.idle, self.holdable):
+        for place in (self.records, self.idle, self.idle_ahead, self.holdable):
             place.pop(record.uid, None)
 
     def wait(self, waiter: W) -> None:
@@ -128,6 +137,10 @@ class Pool(Generic[W]):
     def serving(self) -> int:
         """Count the capacity that has arrived."""
         return sum(1 for record in self.records.values() if record.serving)
+
+    def ahead(self) -> int:
+        """Count those that were started ahead and can serve."""
+        return sum(1 for each in self.records.values() if each.provisioned and not each.spoilt)
 
     def pods(self) -> Iterable[Record]:
         """Return the records whose pod is still wanted by its ReplicaSet."""

@@ -37,12 +37,16 @@ class Slot(StrEnum):
     FAILED = "failed"
 
 
+ON_DEMAND: Final = "on-demand"
+PROVISIONED: Final = "provisioned-concurrency"
+"""Initialization types, in Lambda's words."""
 COMPLETING_S: Final = 0.1
 """So long an invocation may wait for an instance that is completing (contract §1)."""
 _STARTING: Final = frozenset({Slot.ASSIGNING, Slot.INIT})
 _HELD: Final = _STARTING | {Slot.COMPLETING}
 _LEAVING: Final = frozenset({Slot.DRAINING, Slot.DRAINED, Slot.FAILED})
 _RUNNING: Final = frozenset({Slot.BUSY, Slot.COMPLETING})
+_INITIALISED: Final = _RUNNING | {Slot.IDLE}
 
 
 class Record:
@@ -56,10 +60,12 @@ class Record:
         "completing_since",
         "drain_asked",
         "idle_since",
+        "init_failed",
         "key",
         "linked",
         "pod",
         "pod_gone",
+        "provisioned",
         "reborn",
         "served",
         "slot",
@@ -87,6 +93,10 @@ class Record:
         """Since when its answer is out while its runtime is not back."""
         self.served = 0
         self.drain_asked: float | None = None
+        self.provisioned: bool | None = None
+        """It was started ahead; None: it has not said."""
+        self.init_failed = False
+        """Its runtime could not be started; the next run tries again."""
 
     def __repr__(self) -> str:
         return f"<Record {self.key.name} {self.uid} {self.slot} attempt={self.attempt}>"
@@ -132,6 +142,11 @@ class Record:
     def running(self) -> bool:
         """It runs something, ours or another gateway's."""
         return self.attempt is not None or (self.linked and self.slot in _RUNNING)
+
+    @property
+    def initialised(self) -> bool:
+        """Its runtime has started, and it serves."""
+        return self.serving and not self.init_failed and self.slot in _INITIALISED
 
     def free_soon(self, now: float) -> bool:
         """Tell whether it is about to be idle: its answer has just left."""
@@ -183,6 +198,12 @@ class Record:
         if self.slot is Slot.UNASSIGNED:
             self.slot = Slot.ASSIGNING
 
+    def started_for(self, initialization: object, *, init_failed: bool) -> None:
+        """Take its own word on what it was started for, and what came of that."""
+        if isinstance(initialization, str):
+            self.provisioned = initialization == PROVISIONED
+        self.init_failed = init_failed
+
     def told(self, state: str, served: int, now: float) -> None:
         """Take a ``state`` frame: the instance's own word."""
         self.served = served
@@ -228,6 +249,7 @@ class Record:
             return
         self.attempt = None
         self.served += 1
+        self.init_failed = False
         if self.linked and self.slot not in _LEAVING:
             self._become(Slot.IDLE, now)
 

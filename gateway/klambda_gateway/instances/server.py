@@ -27,7 +27,7 @@ from klambda_gateway.instances.frames import Frame, FrameType, ProtocolError
 from klambda_gateway.instances.handshake import Hello, challenge, read_hello, read_proof
 from klambda_gateway.instances.link import Link
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
-from klambda_gateway.instances.record import Record, Slot
+from klambda_gateway.instances.record import ON_DEMAND, PROVISIONED, Record, Slot
 from klambda_gateway.instances.registry import Registry
 from klambda_kube.errors import KubeError
 from klambda_obs import logs
@@ -66,7 +66,9 @@ class InstanceServer:
         peers: Callable[[], Iterable[str]] = tuple,
         on_failed: OnFailed = lambda *_: None,
         on_phases: Callable[[DeploymentKey, Frame], None] = lambda *_: None,
+        ahead: Callable[[DeploymentKey], bool] = lambda _: False,
     ) -> None:
+        """``ahead``: whether the next instance of a Deployment is one to be kept provisioned."""
         self._registry = registry
         self._now = registry.clock
         self._assignments = assignments
@@ -76,6 +78,7 @@ class InstanceServer:
         self._peers = peers
         self._on_failed = on_failed
         self._on_phases = on_phases
+        self._ahead = ahead
         self._links: dict[str, Link] = {}
         self._ambiguous: dict[str, dict[str, Call]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -241,7 +244,10 @@ class InstanceServer:
         self._ask_after(link)
         if record.slot is not Slot.UNASSIGNED or digest is not None or record.spoilt:
             return
-        package: Package = await self._assignments.package(pod)
+        record.provisioned = provisioned = bool(record.provisioned) or self._ahead(record.key)
+        package: Package = await self._assignments.package(
+            pod, PROVISIONED if provisioned else ON_DEMAND
+        )
         if link.lost:
             return
         link.send(FrameType.ASSIGN, package.header, package.body)
@@ -262,7 +268,11 @@ class InstanceServer:
             return
         match frame.type:
             case FrameType.STATE:
-                record.told(frame.header["state"], frame.header["served"], now)
+                header = frame.header
+                record.told(header["state"], header["served"], now)
+                record.started_for(
+                    header.get("initialization"), init_failed=header.get("initFailed") is True
+                )
                 self._asked(link, frame)
                 self._registry.touch(record)
             case FrameType.FAILED:

@@ -40,6 +40,16 @@ class EventFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """``status.provisionedConcurrency``: what is kept initialised."""
+
+    requested: int
+    allocated: int = 0
+    available: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionFacts:
     """A Function: what is called, and its ``$LATEST``."""
 
@@ -76,6 +86,8 @@ class VersionFacts:
     policy: tuple[Statement, ...] = ()
     events: EventFacts | None = None
     dead_letter: str | None = None
+    provisioned: int | None = None
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +103,8 @@ class AliasFacts:
     policy: tuple[Statement, ...] = ()
     url: UrlConfig | None = None
     events: EventFacts | None = None
+    provisioned: int | None = None
+    kept: Kept | None = None
 
 
 def function_facts(obj: Mapping[str, Any]) -> FunctionFacts | None:
@@ -136,6 +150,8 @@ def version_facts(obj: Mapping[str, Any]) -> VersionFacts | None:
         policy=read_statements(spec.get("policy")),
         events=_events(spec),
         dead_letter=_dead_letter(snapshot),
+        provisioned=spec.get("provisionedConcurrentExecutions"),
+        kept=_kept(status),
     )
 
 
@@ -167,6 +183,8 @@ def alias_facts(obj: Mapping[str, Any]) -> AliasFacts | None:
         policy=policy,
         url=read_url(spec.get("url"), policy),
         events=_events(spec),
+        provisioned=spec.get("provisionedConcurrentExecutions"),
+        kept=_kept(status),
     )
 
 
@@ -175,6 +193,18 @@ def _serving(status: Mapping[str, Any]) -> Serving | None:
     if not active.get("deployment"):
         return None
     return Serving(deployment=active["deployment"], revision=active.get("revision", ""))
+
+
+def _kept(status: Mapping[str, Any]) -> Kept | None:
+    told = status.get("provisionedConcurrency")
+    if not told:
+        return None
+    return Kept(
+        requested=told.get("requested", 0),
+        allocated=told.get("allocated", 0),
+        available=told.get("available", 0),
+        reason=told.get("reason"),
+    )
 
 
 def _events(spec: Mapping[str, Any]) -> EventFacts | None:

@@ -1,13 +1,16 @@
-"""Letting instances go: a pure function of one Deployment's numbers and the time.
+"""Keeping instances and letting them go: a pure function of one Deployment's numbers and the time.
 
     idle too long (or superseded) ─► drain if idle ─► done ─► cheap to delete ─► fewer replicas
+    fewer provisioned ones than wanted ─► start what is missing
 
 Place: the leader's ``scaler`` gathers a ``Window`` per Deployment each tick and carries the
 ``Targets`` out. Invariants: pure; nothing that runs or may run something is ever let go; replicas
 go down by what is done for, and only while nothing is starting (a ReplicaSet kills pods that are
 not Ready first, whatever their cost, and our freshest busy ones are not Ready for their first
-second); never below the minimum. Deciding twice on the same numbers asks for nothing twice.
-Not here: starting (``starts``): that cannot wait for a tick.
+second); never below the minimum, nor below what is provisioned: those that were started ahead are
+kept, the most recently used of them, and one whose runtime could not start is replaced after a
+while. Deciding twice on the same numbers asks for nothing twice.
+Not here: starting for requests (``starts``): that cannot wait for a tick.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from typing import Final
 
 ASK_AGAIN_S: Final = 5.0
 """A drain that was neither confirmed nor refused by then is asked for again."""
+REPLACE_S: Final = 30.0
+"""So long after a failed INIT a provisioned instance is replaced: the next try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +31,10 @@ class Idle:
 
     uid: str
     since: float
+    provisioned: bool = False
+    """It was started ahead."""
+    broken: bool = False
+    """Its runtime could not be started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,12 @@ class Window:
     """All that serve are Ready: deletion costs will be honoured."""
     starting: bool = False
     """A start that this gateway asked for is on its way."""
+    provisioned: int = 0
+    """Instances that were started ahead and can serve."""
+    coming: int = 0
+    """Replicas of which it is not known yet what they were started for."""
+    failing: bool = False
+    """Starts have just failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +71,8 @@ class Spec:
 
     idle_seconds: float
     minimum: int = 0
+    provisioned: int = 0
+    """So many are started ahead and kept."""
     superseded: bool = False
     """No function is served from it any more."""
 
@@ -81,6 +98,8 @@ class Targets:
     """Pods to make cheap to delete before lowering."""
     replicas: int | None = None
     """Lower to this, after ``release``."""
+    start: int = 0
+    """So many more, ahead of requests."""
 
 
 def decide(window: Window, spec: Spec, now: float, state: State) -> tuple[Targets, State]:
@@ -91,8 +110,11 @@ def decide(window: Window, spec: Spec, now: float, state: State) -> tuple[Target
     drains.update(dict.fromkeys(drain, now))
     short = window.pods < window.replicas
     since = (now if state.short_since is None else state.short_since) if short else None
-    replicas, release = _lower(window, spec, now, since)
-    targets = Targets(drain=drain, delete=window.ended, release=release, replicas=replicas)
+    start = _start(window, spec, drains)
+    replicas, release = (None, ()) if start else _lower(window, spec, now, since)
+    targets = Targets(
+        drain=drain, delete=window.ended, release=release, replicas=replicas, start=start
+    )
     return targets, State(drains=drains, short_since=since)
 
 
@@ -100,15 +122,44 @@ def _drain(window: Window, spec: Spec, now: float, state: State) -> tuple[str, .
     """Return the idle ones to ask, longest idle first, keeping the minimum."""
     if window.waiting and not spec.superseded:
         return ()
-    patience = 0.0 if spec.superseded else spec.idle_seconds
     asked = {uid for uid, at in state.drains.items() if now - at < ASK_AGAIN_S}
     pending = sum(1 for each in window.idle if each.uid in asked)
     spare = window.running + len(window.idle) - pending
     if not spec.superseded:
         spare -= spec.minimum
-    ripe = [each for each in window.idle if now - each.since >= patience and each.uid not in asked]
+    off = asked | _kept(window, spec, asked)
+    ripe = [
+        each
+        for each in window.idle
+        if now - each.since >= _patience(each, spec) and each.uid not in off
+    ]
     ripe.sort(key=lambda each: each.since)
     return tuple(each.uid for each in ripe[: max(0, spare)])
+
+
+def _patience(idle: Idle, spec: Spec) -> float:
+    if spec.superseded:
+        return 0.0
+    return REPLACE_S if idle.broken and spec.provisioned else spec.idle_seconds
+
+
+def _kept(window: Window, spec: Spec, asked: set[str]) -> set[str]:
+    """Return the idle ones that are kept provisioned: the most recently used."""
+    if spec.superseded:
+        return set()
+    ahead = [each for each in window.idle if each.provisioned]
+    sound = [each for each in ahead if not each.broken and each.uid not in asked]
+    sound.sort(key=lambda each: each.since, reverse=True)
+    busy = window.provisioned - len(ahead)
+    return {each.uid for each in sound[: max(0, spec.provisioned - busy)]}
+
+
+def _start(window: Window, spec: Spec, drains: Mapping[str, float]) -> int:
+    """Return how many to start ahead; what is on its way for requests will do as well."""
+    if spec.superseded or window.failing:
+        return 0
+    leaving = sum(1 for each in window.idle if each.provisioned and each.uid in drains)
+    return max(0, spec.provisioned - (window.provisioned - leaving) - window.coming)
 
 
 def _lower(
@@ -119,7 +170,8 @@ def _lower(
         return None, ()
     patience = 0.0 if spec.superseded else spec.idle_seconds
     floor = 0 if spec.superseded else spec.minimum
-    needed = window.waiting > 0 and not spec.superseded
+    wanted = window.waiting > 0 or spec.provisioned > window.provisioned
+    needed = wanted and not spec.superseded
     if short_since is not None:
         # What could not be made (quota) and nobody waits for is not wanted any more.
         given_up = not needed and now - short_since >= spec.idle_seconds

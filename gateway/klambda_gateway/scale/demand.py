@@ -109,6 +109,37 @@ class Demand:
         """Note an instance that could not carry out its assignment."""
         self._fail(key, Failure(reason=reason, message=message))
 
+    # --- called by the leader ---------------------------------------------------------------------
+
+    async def start_ahead(self, key: DeploymentKey, count: int) -> None:
+        """Start instances that nobody waits for. Raises KubeError."""
+        self._prepare(key)
+        try:
+            await self._starter.start(key, count)
+        except NotFound:
+            return  # the Deployment has just gone, or is not there yet
+        except Forbidden as error:
+            self._fail(key, Failure(reason="Forbidden", message=error.message))
+        else:
+            self._started(key, count)
+
+    def look(self, key: DeploymentKey) -> None:
+        """Judge the starts of a Deployment though nobody waits."""
+        pool = self._registry.pools.get(key)
+        failure = self._judge(pool) if pool is not None else None
+        if failure is not None:
+            self._fail(key, failure)
+
+    def failing(self, key: DeploymentKey) -> bool:
+        """Tell whether starts have just failed."""
+        backoff = self._backoffs.get(key)
+        return backoff is not None and backoff.current(self._now()) is not None
+
+    def trouble(self, key: DeploymentKey) -> Failure | None:
+        """Return why starts fail, until one works."""
+        backoff = self._backoffs.get(key)
+        return backoff.failure if backoff is not None else None
+
     # --- on events and ticks ----------------------------------------------------------------------
 
     def see_pod(self, pod: PodFacts) -> None:
@@ -218,8 +249,11 @@ class Demand:
                 _log.warning("start-not-taken", deployment=key.name, error=str(error))
                 await asyncio.sleep(RETRY_S)
             else:
-                self._starts.setdefault(key, Starts()).started(count, self._now())
-                _log.info("starts-asked", namespace=key.namespace, deployment=key.name, count=count)
+                self._started(key, count)
+
+    def _started(self, key: DeploymentKey, count: int) -> None:
+        self._starts.setdefault(key, Starts()).started(count, self._now())
+        _log.info("starts-asked", namespace=key.namespace, deployment=key.name, count=count)
 
     # --- failing ----------------------------------------------------------------------------------
 

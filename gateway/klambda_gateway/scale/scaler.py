@@ -1,9 +1,9 @@
-"""The leader's tick: gather numbers, decide, and let go what is not needed.
+"""The leader's tick: gather numbers, decide, let go what is not needed, start what is provisioned.
 
 Place: a task that acts only while this gateway holds the lease; every gateway runs it. Two leaders
 for a moment are harmless: a drain is confirmed by the instance, replicas are lowered with the
 resourceVersion that the decision saw. Invariants: a Deployment that fails costs no other its tick.
-Not here: the decision (``decide``), starting (``demand``).
+Not here: the decision (``decide``), starting for requests (``demand``).
 """
 
 from __future__ import annotations
@@ -68,8 +68,10 @@ class Scaler:
         spec: Callable[[DeploymentKey], Spec],
         wanted: Callable[[], Iterable[DeploymentKey]],
         leads: Callable[[], bool],
+        after: Callable[[], None] = lambda: None,
     ) -> None:
-        """``wanted``: the Deployments with replicas above 0, with or without pods."""
+        """``wanted``: the Deployments that have replicas or should have, with or without pods;
+        ``after`` is called when all that a tick decides is done."""
         self._api = api
         self._registry = registry
         self._server = server
@@ -78,6 +80,7 @@ class Scaler:
         self._spec = spec
         self._wanted = wanted
         self._leads = leads
+        self._after = after
         self._states: dict[DeploymentKey, State] = {}
         self._first_seen: dict[str, float] = {}
 
@@ -104,17 +107,20 @@ class Scaler:
                 _log.warning("scaling-failed", deployment=key.name, error=str(error))
             self._registry.sweep(pool)
         self._states = {key: self._states[key] for key in keys if key in self._states}
+        self._after()
 
     async def _act(self, pool: InstancePool, now: float) -> None:
-        key = pool.key
+        key, spec = pool.key, self._spec(pool.key)
+        if spec.provisioned:
+            self._demand.look(key)
         window = self.window(pool)
-        targets, self._states[key] = decide(
-            window, self._spec(key), now, self._states.get(key, State())
-        )
+        targets, self._states[key] = decide(window, spec, now, self._states.get(key, State()))
         for uid in targets.drain:
             self._server.drain(pool.records[uid], now)
         for record in [pool.records[uid] for uid in targets.delete]:
             await self._delete(record)
+        if targets.start:
+            await self._demand.start_ahead(key, targets.start)
         if targets.replicas is not None:
             await self._lower(pool, window, targets)
 
@@ -128,7 +134,12 @@ class Scaler:
             waiting=len(pool.waiters),
             running=sum(1 for each in pods if each.running),
             idle=tuple(
-                Idle(uid=each.uid, since=each.idle_since)
+                Idle(
+                    uid=each.uid,
+                    since=each.idle_since,
+                    provisioned=each.provisioned is True,
+                    broken=each.init_failed,
+                )
                 for each in pods
                 if each.slot is Slot.IDLE
                 and each.attempt is None
@@ -145,6 +156,9 @@ class Scaler:
             pods=len(pods),
             ready=all(each.pod is not None and each.pod.ready for each in serving),
             starting=self._demand.in_flight(pool.key),
+            provisioned=pool.ahead(),
+            coming=coming(pods, replicas),
+            failing=self._demand.failing(pool.key),
         )
 
     def _absent_since(self, record: Record) -> float:
@@ -192,6 +206,12 @@ class Scaler:
     def _age(self, now: float) -> None:
         """Note when each instance was first seen."""
         self._first_seen = {uid: self._first_seen.get(uid, now) for uid in self._registry.records}
+
+
+def coming(pods: Iterable[Record], replicas: int) -> int:
+    """Count the replicas of which it is not known yet what they were started for."""
+    told = sum(1 for each in pods if each.provisioned is not None)
+    return max(0, replicas - told)
 
 
 def _done(record: Record) -> bool:

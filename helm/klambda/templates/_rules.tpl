@@ -4,7 +4,7 @@
   resources: [functions, versions, aliases, layerversions, eventsourcemappings, codesigningconfigs]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [klambda.io]
-  resources: [functions/status, versions/status, layerversions/status]
+  resources: [functions/status, versions/status, aliases/status, layerversions/status]
   verbs: [patch]
 # Owner references that block deletion ask for it where that admission plugin is on.
 - apiGroups: [klambda.io]

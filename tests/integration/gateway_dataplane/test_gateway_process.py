@@ -16,7 +16,8 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
-from klambda_core.kinds import DEPLOYMENT
+from klambda_core.kinds import ALIAS, DEPLOYMENT
+from klambda_core.names import alias_name
 from tests.integration.gateway_dataplane.conftest import ControlPlane, wait_for
 
 ROLE = "arn:aws:iam::123456789012:role/test"
@@ -203,3 +204,92 @@ def test_a_gateway_that_is_told_to_end_finishes_what_runs(
         assert running.result(20) == "done"
     assert gateway.process.wait(20) == 0
     control_plane.restart(1)
+
+
+def provisioned(client: Any, name: str, qualifier: str) -> dict[str, Any]:
+    found = client.get_provisioned_concurrency_config(FunctionName=name, Qualifier=qualifier)
+    return {
+        "Status": found["Status"],
+        "Reason": found.get("StatusReason"),
+        "Counts": tuple(
+            found[f"{word}ProvisionedConcurrentExecutions"]
+            for word in ("Requested", "Allocated", "Available")
+        ),
+    }
+
+
+KIND = (
+    "import os, time\n"
+    "def handler(event, context):\n"
+    "    time.sleep(event or 0)\n"
+    "    return [os.environ['AWS_LAMBDA_INITIALIZATION_TYPE'], os.getpid()]\n"
+)
+
+
+def test_provisioned_instances_are_there_before_requests_and_stay(
+    control_plane: ControlPlane, name: str
+) -> None:
+    """READY before the first request, preferred, spilt over, kept when idle, gone when removed."""
+    client = create(control_plane, name, KIND, Publish=True)
+    client.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    where = {"FunctionName": name, "Qualifier": "live"}
+    client.put_provisioned_concurrency_config(**where, ProvisionedConcurrentExecutions=2)
+
+    def settled(*counts: int) -> bool:
+        return provisioned(client, name, "live") == {
+            "Status": "READY",
+            "Reason": None,
+            "Counts": counts,
+        }
+
+    wait_for(lambda: settled(2, 2, 2), "two are initialised ahead")
+    clients = [control_plane.client(number) for number in (0, 1)]
+    first = [invoke(clients[n % 2], name, Qualifier="live") for n in range(6)]
+    assert {kind for kind, _ in first} == {"provisioned-concurrency"}
+    with ThreadPoolExecutor(3) as pool:
+        runs = list(
+            pool.map(lambda n: invoke(clients[n % 2], name, 1.5, Qualifier="live"), range(3))
+        )
+    assert sorted(kind for kind, _ in runs) == [
+        "on-demand", "provisioned-concurrency", "provisioned-concurrency",
+    ]  # fmt: skip
+    ahead = {process for kind, process in runs if kind != "on-demand"}
+    assert {process for _, process in first} <= ahead
+
+    def pods() -> int:
+        assert control_plane.kubelet is not None
+        return sum(each.startswith(f"{name}-v1-") for each in control_plane.kubelet.running)
+
+    wait_for(lambda: pods() == 2, "what was spilt over goes when idle")
+    time.sleep(3)  # longer than the idle window
+    assert pods() == 2
+    assert invoke(client, name, Qualifier="live")[1] in ahead, "and these are the same"
+    client.put_provisioned_concurrency_config(**where, ProvisionedConcurrentExecutions=1)
+    wait_for(lambda: pods() == 1 and settled(1, 1, 1), "lowered")
+    client.delete_provisioned_concurrency_config(**where)
+    wait_for(lambda: pods() == 0, "removed")
+    path = ALIAS.path("default", alias_name(name, "live"))
+
+    def told() -> bool:
+        _, alias = control_plane.server.request("GET", path)
+        return "provisionedConcurrency" in alias.get("status", {})
+
+    wait_for(lambda: not told(), "nothing is told any more")
+
+
+def test_an_init_that_fails_shows_in_the_status_and_requests_get_its_error(
+    control_plane: ControlPlane, name: str
+) -> None:
+    client = create(control_plane, name, "raise OSError('no such thing')\n", Publish=True)
+    client.put_provisioned_concurrency_config(
+        FunctionName=name, Qualifier="1", ProvisionedConcurrentExecutions=1
+    )
+
+    def failed() -> bool:
+        found = provisioned(client, name, "1")
+        return bool(found["Status"] == "FAILED" and found["Counts"] == (1, 1, 0))
+
+    wait_for(failed, "the failure is told")
+    assert provisioned(client, name, "1")["Reason"] == "FUNCTION_ERROR_INIT_FAILURE"
+    answer = client.invoke(FunctionName=name, Qualifier="1", Payload=b"{}")
+    assert answer["FunctionError"] == "Unhandled"

@@ -12,6 +12,7 @@ from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.scale.decide import Spec
 from klambda_gateway.scale.scaler import CHEAP, DELETION_COST, Scaler
 from tests.integration.gateway_dataplane.rig import World, running, until
+from tests.integration.gateway_dataplane.simulator import Simulated
 
 
 class Pods:
@@ -57,6 +58,11 @@ def ready(world: World) -> None:
         world.show(dataclasses.replace(pod, ready=True))
 
 
+def known_idle(world: World, instance: Simulated) -> bool:
+    """The gateway has heard of it, too."""
+    return world.gateways[0].registry.records[instance.uid].free
+
+
 def key(world: World) -> DeploymentKey:
     return next(iter(world.deployments))
 
@@ -66,7 +72,7 @@ async def test_an_idle_instance_goes_in_three_steps() -> None:
         made, pods = scaler(world)
         await world.gateways[0].invoke()
         instance = world.only()
-        await until(lambda: instance.state == "idle")
+        await until(lambda: known_idle(world, instance))
         await made.tick()
         await until(lambda: instance.state == "drained")
         assert world.replicas(key(world)) == 1, "asked, not yet confirmed here"
@@ -90,7 +96,7 @@ async def test_what_is_not_ready_yet_holds_the_others_back() -> None:
         gateway = world.gateways[0]
         await gateway.invoke()
         first = world.only()
-        await until(lambda: first.state == "idle")
+        await until(lambda: known_idle(world, first))
         await made.tick()
         await until(lambda: gateway.registry.records[first.uid].drained)
         world.handler = gated
@@ -114,7 +120,7 @@ async def test_a_run_that_meets_the_drain_wins() -> None:
         await gateway.invoke()
         ready(world)
         instance = world.only()
-        await until(lambda: instance.state == "idle")
+        await until(lambda: known_idle(world, instance))
         instance.state = "busy"  # another gateway's request, its state frame still on the way
         await made.tick()
         assert not gateway.registry.records[instance.uid].free
@@ -131,7 +137,7 @@ async def test_a_superseded_revision_goes_at_once_and_a_served_one_stays() -> No
         gateway = world.gateways[0]
         await gateway.invoke()
         ready(world)
-        await until(lambda: world.only().state == "idle")
+        await until(lambda: known_idle(world, world.only()))
         patient, _ = scaler(world, idle_seconds=60)
         await patient.tick()
         assert world.only().state == "idle"
@@ -148,7 +154,7 @@ async def test_restarted_pods_are_released_and_dead_ones_deleted() -> None:
         made, pods = scaler(world, idle_seconds=60)
         gateway = world.gateways[0]
         await gateway.invoke()
-        await until(lambda: world.only().state == "idle")
+        await until(lambda: known_idle(world, world.only()))
         pod = world.pods[world.only().uid]
         world.show(dataclasses.replace(pod, ready=True, restarts=1))
         await made.tick()
@@ -164,7 +170,7 @@ async def test_a_failed_assignment_is_told_and_its_instance_released() -> None:
         made, pods = scaler(world, idle_seconds=60)
         gateway = world.gateways[0]
         await gateway.invoke()
-        await until(lambda: world.only().state == "idle")
+        await until(lambda: known_idle(world, world.only()))
         ready(world)
         gateway.registry.records[world.only().uid].failed()
         gateway.registry.touch(gateway.registry.records[world.only().uid])

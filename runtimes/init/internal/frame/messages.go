@@ -196,12 +196,14 @@ type FailedHeader struct {
 	Message   string `json:"message"`
 }
 
-// StateHeader tells what the instance is doing.
+// StateHeader tells what the instance is doing, what it was started for, and whether its runtime could not be started.
 type StateHeader struct {
-	State   string `json:"state"`
-	Served  int    `json:"served"`
-	Attempt string `json:"attempt,omitempty"`
-	Asked   *Asked `json:"asked,omitempty"`
+	State          string `json:"state"`
+	Served         int    `json:"served"`
+	Attempt        string `json:"attempt,omitempty"`
+	Asked          *Asked `json:"asked,omitempty"`
+	Initialization string `json:"initialization,omitempty"`
+	InitFailed     bool   `json:"initFailed,omitempty"`
 }
 
 // Asked is what became of the attempt of a query.

@@ -161,7 +161,11 @@ func (i *Instance) announce(but uint64) {
 }
 
 func (i *Instance) state() frame.StateHeader {
-	return frame.StateHeader{
-		State: i.machine.Name(), Served: i.machine.Served, Attempt: i.machine.Current.ID,
+	header := frame.StateHeader{
+		State: i.machine.Name(), Served: i.machine.Served, Attempt: i.machine.Current.ID, InitFailed: i.failures > 0,
 	}
+	if i.work != nil {
+		header.Initialization = i.work.header.InitializationType
+	}
+	return header
 }

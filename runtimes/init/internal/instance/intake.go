@@ -90,6 +90,9 @@ func (i *Instance) receiveAssign(c *peer.Conn, f frame.Frame) error {
 	if len(h.Layers) != len(assignment.Layers) {
 		return fmt.Errorf("%w: %d layer sources for %d layers", frame.ErrMalformed, len(h.Layers), len(assignment.Layers))
 	}
+	if h.InitializationType == "" {
+		h.InitializationType = onDemand
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.phases.assigned.IsZero() {

@@ -69,9 +69,6 @@ func (i *Instance) equip(w *work) {
 	if stream == "" {
 		stream = environment.LogStream(time.Now(), a)
 	}
-	if w.header.InitializationType == "" {
-		w.header.InitializationType = onDemand
-	}
 	w.taskRoot = i.settings.Path("/var/task")
 	runtimeRoot := i.settings.Path("/var/runtime")
 	w.entry = entry{

@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts, pod_facts
 from klambda_gateway.instances.pool import Pool
-from klambda_gateway.instances.record import Record, Slot
+from klambda_gateway.instances.record import ON_DEMAND, PROVISIONED, Record, Slot
 
 KEY = DeploymentKey("default", "area-latest-1")
 POD = PodFacts(namespace="default", name="p", uid="u", deployment=KEY.name)
@@ -241,6 +241,11 @@ class PoolMachine(RuleBasedStateMachine):
             record.told(state, 0, self.now)
             self._evidence(record)
 
+    @rule(record=instances, kind=st.sampled_from([ON_DEMAND, PROVISIONED, None]))
+    def say_what_for(self, record: Record, kind: str | None) -> None:
+        record.started_for(kind, init_failed=False)
+        self._evidence(record)
+
     @rule(record=instances)
     def lose(self, record: Record) -> None:
         record.unlink()
@@ -264,12 +269,15 @@ class PoolMachine(RuleBasedStateMachine):
     def nobody_waits_while_there_is_room(self) -> None:
         if self.pool.waiters:
             assert not self.pool.idle
+            assert not self.pool.idle_ahead
             assert not self.pool.holdable
 
     @invariant()
     def what_is_filed_is_true(self) -> None:
         for uid, record in self.pool.records.items():
-            assert (uid in self.pool.idle) is record.free
+            ahead = record.provisioned is True
+            assert (uid in self.pool.idle_ahead) is (record.free and ahead)
+            assert (uid in self.pool.idle) is (record.free and not ahead)
             assert (uid in self.pool.holdable) is record.holdable
             assert record.attempt is None or self.running.get(record.attempt) is record
 
@@ -289,6 +297,57 @@ def test_the_most_recently_used_comes_first() -> None:
     first.ended("1", 1.0)
     pool.file(first)
     assert pool.take("3") is first
+
+
+def test_provisioned_ones_come_first() -> None:
+    pool: Pool[Waiter] = Pool(key=KEY)
+    for uid in ("p1", "p2", "d1", "d2"):
+        record = Record(uid, KEY)
+        record.link("boot", "idle", 0.0)
+        record.started_for(PROVISIONED if uid.startswith("p") else ON_DEMAND, init_failed=False)
+        pool.add(record)
+    taken = [pool.take(str(n)) for n in range(4)]
+    assert [each.uid for each in taken if each] == ["p2", "p1", "d2", "d1"]
+    assert pool.ahead() == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "init_failed", "initialised"),
+    [
+        ("unassigned", False, False),
+        ("assigning", False, False),
+        ("init", False, False),
+        ("idle", False, True),
+        ("idle", True, False),
+        ("busy", False, True),
+        ("completing", False, True),
+        ("drained", False, False),
+        ("failed", False, False),
+    ],
+)
+def test_what_counts_as_initialised(state: str, init_failed: bool, initialised: bool) -> None:
+    record = fresh(state)
+    record.started_for(PROVISIONED, init_failed=init_failed)
+    assert record.initialised is initialised
+
+
+def test_a_run_that_came_through_mends_a_failed_init() -> None:
+    record = fresh()
+    record.started_for(PROVISIONED, init_failed=True)
+    record.dispatch("1")
+    record.accepted()
+    record.ended("1", 2.0)
+    assert record.initialised
+
+
+def test_an_init_that_does_not_say_what_it_was_started_for_leaves_us_with_what_we_told_it() -> None:
+    record = fresh("unassigned")
+    record.provisioned = True
+    record.assigning()
+    record.started_for(None, init_failed=False)  # one of the version before
+    assert record.provisioned
+    record.started_for(ON_DEMAND, init_failed=False)  # another gateway was first
+    assert record.provisioned is False
 
 
 def test_idle_goes_before_starting_and_the_longest_connected_start_goes_first() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from klambda_gateway.scale.decide import (
     ASK_AGAIN_S,
+    REPLACE_S,
     Idle,
     Spec,
     State,
@@ -26,6 +27,17 @@ NOW = 1000.0
 
 def idle(*ages: float) -> tuple[Idle, ...]:
     return tuple(Idle(uid=f"i{number}", since=NOW - age) for number, age in enumerate(ages))
+
+
+def ahead(*ages: float, broken: bool = False) -> tuple[Idle, ...]:
+    return tuple(
+        Idle(uid=f"p{number}", since=NOW - age, provisioned=True, broken=broken)
+        for number, age in enumerate(ages)
+    )
+
+
+def kept(count: int, idle_seconds: float = 60) -> Spec:
+    return Spec(idle_seconds=idle_seconds, provisioned=count)
 
 
 def window(**members: Any) -> Window:
@@ -78,6 +90,57 @@ NOTHING = Targets()
     ],
 )
 def test_one_decision(seen: Window, spec: Spec, expected: Targets) -> None:
+    assert targets(seen, spec) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "spec", "expected"),
+    [
+        # desired = max(running + waiting, provisioned): data-plane.md, "Scaling"
+        (window(), kept(3), Targets(start=3)),
+        (window(coming=2, replicas=2), kept(3), Targets(start=1)),
+        (window(coming=5, replicas=5, waiting=5), kept(3), NOTHING),
+        (window(idle=idle(5)), kept(2), Targets(start=2)),
+        (window(idle=ahead(5), provisioned=1), kept(2), Targets(start=1)),
+        (window(idle=ahead(900, 900), provisioned=2), kept(2), NOTHING),
+        (window(idle=ahead(900), running=1, provisioned=2), kept(2), NOTHING),
+        (window(running=4, provisioned=2), kept(2), NOTHING),
+        # spill-over ages like everything else, and beside what is kept
+        (
+            window(idle=ahead(900, 900) + idle(61, 59), provisioned=2),
+            kept(2),
+            Targets(drain=("i0",)),
+        ),
+        # lowered or removed: the longest idle of them go after the idle window
+        (window(idle=ahead(900, 30, 70), provisioned=3), kept(2), Targets(drain=("p0",))),
+        (window(idle=ahead(61, 59), provisioned=2), SPEC, Targets(drain=("p0",))),
+        (window(idle=ahead(900), running=1, provisioned=2), kept(1), Targets(drain=("p0",))),
+        # superseded: at once
+        (
+            window(idle=ahead(0), provisioned=1),
+            Spec(idle_seconds=60, provisioned=1, superseded=True),
+            Targets(drain=("p0",)),
+        ),
+        # while starts fail nothing is started, and what is on its way is not given up
+        (window(failing=True), kept(2), NOTHING),
+        (window(absent=idle(900, 900), coming=2), kept(2), NOTHING),
+        # one is done (died, drained): replaced first, lowered when the new one is there
+        (window(done=("d",), idle=ahead(5), provisioned=1), kept(2), Targets(start=1)),
+        (
+            window(done=("d",), idle=ahead(5, 5), provisioned=2),
+            kept(2),
+            Targets(release=("d",), replicas=2),
+        ),
+        # INIT failed: kept for a while, then replaced
+        (window(idle=ahead(REPLACE_S - 1, broken=True), provisioned=1), kept(1, 1), NOTHING),
+        (
+            window(idle=ahead(REPLACE_S, broken=True), provisioned=1),
+            kept(1),
+            Targets(drain=("p0",), start=1),
+        ),
+    ],
+)
+def test_what_is_provisioned(seen: Window, spec: Spec, expected: Targets) -> None:
     assert targets(seen, spec) == expected
 
 
@@ -138,6 +201,38 @@ def test_what_runs_is_never_let_go(
         assert left >= min(minimum, running + len(ages))
     again, _ = decide(seen, spec, NOW, state)
     assert again.drain == ()
+
+
+def test_provisioned_in_virtual_time() -> None:
+    """Set, filled, spilt over, idle for an hour, lowered, removed: never below what is set."""
+    state, number, on_demand, wanted = State(), 0, 0, 4
+    for second in range(4000):
+        wanted = 4 if second < 3800 else 1 if second < 3900 else 0
+        spike = 3 if 100 <= second < 160 else 0
+        on_demand = max(on_demand, spike)
+        since = NOW + (second if spike else max(160, 0) if second >= 160 else 0)
+        seen = Window(
+            replicas=number + on_demand,
+            pods=number + on_demand,
+            running=number + on_demand if spike else 0,
+            provisioned=number,
+            idle=()
+            if spike
+            else tuple(
+                Idle(uid=f"{kind}{each}", since=since, provisioned=kind == "p")
+                for kind, count in (("p", number), ("d", on_demand))
+                for each in range(count)
+            ),
+        )
+        found, state = decide(seen, kept(wanted), NOW + second, state)
+        number += found.start
+        number -= sum(each.startswith("p") for each in found.drain)
+        on_demand -= sum(each.startswith("d") for each in found.drain)
+        if second < 3800:
+            assert number == 4
+        if second == 300:
+            assert on_demand == 0
+    assert (number, on_demand) == (0, 0)
 
 
 def test_a_square_wave_in_virtual_time() -> None:
