@@ -59,11 +59,7 @@ class EventParts:
             waits=settings.events.waits,
             now=utc_now,
         )
-        pressures = Pressures(
-            entry=table.get,
-            running=admission.of_function,
-            waiting=lambda deployment: len(registry.pool(deployment).waiters),
-        )
+        pressures = _pressures(table, admission, registry)
         self.workers = Workers(
             self._store,
             story.work_on,
@@ -72,7 +68,8 @@ class EventParts:
             holder=settings.pod_name,
             learn=pressures.learn,
         )
-        metrics.gauge_of("async_events_in_hand", "Events being worked on.", self.workers.in_hand)
+        in_hand = self.workers.in_hand
+        metrics.gauge_of("async_events_in_hand", "Events being worked on.", in_hand)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -88,3 +85,11 @@ class EventParts:
             ),
             sinks=Sinks(self._session, prefixes=events.http_prefixes),
         )
+
+
+def _pressures(table: RoutingTable, admission: Admission, registry: Registry) -> Pressures:
+    return Pressures(
+        entry=table.get,
+        running=admission.of_function,
+        waiting=lambda deployment: len(registry.pool(deployment).waiters),
+    )

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -240,6 +241,26 @@ async def test_a_broken_file_stops_events_not_blobs(start: Start, tmp_path: Path
         assert "cannot be read" in str(caught.value)
     assert store.call("GET", "/v1/blobs/default")[0] == 200
     assert b"klambda_store_events_closed 1.0" in store.call("GET", "/metrics")[1]
+
+
+async def test_a_backup_while_it_runs_can_be_restored(start: Start, tmp_path: Path) -> None:
+    """As docs/operations.md says."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    new.mkdir()
+    store = start(old)
+    store.wait()
+    async with talking(store) as client:
+        events = [event() for _ in range(50)]
+        for each in events[:-1]:
+            await client.put(each)
+        live = sqlite3.connect(old / FILE)
+        live.execute("VACUUM INTO ?", [str(new / FILE)])
+        live.close()
+        await client.put(events[-1])
+    restored = start(new)
+    restored.wait()
+    async with talking(restored) as client:
+        assert await leased(client) == {each.id for each in events[:-1]}
 
 
 @pytest.mark.full
