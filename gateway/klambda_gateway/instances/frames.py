@@ -148,24 +148,41 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take bytes as they came; return the frames they complete."""
-        self._chunks.append(data)
-        self._held += len(data)
-        if self._held < self._need:
-            return []
-        buffer = data if len(self._chunks) == 1 else b"".join(self._chunks)
         frames: list[Frame] = []
-        start = 0
-        while len(buffer) - start >= self._need:
+        start = self._go_on(data, frames) if self._held else 0
+        end = len(data)
+        while end - start >= self._need and not self._held:
             if self._need == _LENGTH.size:
-                self._need = _frame_size(buffer, start)
+                self._need = _frame_size(data, start)
                 continue
-            frames.append(_decode(buffer, start, start + self._need))
+            frames.append(_decode(data, start, start + self._need))
             start += self._need
             self._need = _LENGTH.size
-        rest = buffer[start:]
-        self._chunks = [rest] if rest else []
-        self._held = len(rest)
+        if start < end:
+            self._hold(data[start:])
         return frames
+
+    def _go_on(self, data: bytes, frames: list[Frame]) -> int:
+        """Complete the frame that is held, copying no more than it; return what that took."""
+        taken = 0
+        while taken < len(data):
+            piece = data[taken : taken + self._need - self._held]
+            taken += len(piece)
+            self._hold(piece)
+            if self._held < self._need:
+                break
+            buffer = b"".join(self._chunks)
+            if self._need == _LENGTH.size:
+                self._need, self._chunks = _frame_size(buffer, 0), [buffer]
+                continue
+            frames.append(_decode(buffer, 0, self._need))
+            self._chunks, self._held, self._need = [], 0, _LENGTH.size
+            break
+        return taken
+
+    def _hold(self, piece: bytes) -> None:
+        self._chunks.append(piece)
+        self._held += len(piece)
 
 
 def _frame_size(buffer: bytes, start: int) -> int:

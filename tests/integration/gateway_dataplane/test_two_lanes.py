@@ -22,6 +22,7 @@ from tests.integration.gateway_dataplane.lanes import (
     request,
 )
 from tests.integration.gateway_dataplane.simulator import echo
+from tests.unit.gateway_api.fakes import Rights
 
 ARN = "arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3Aarea"
 
@@ -133,6 +134,17 @@ def test_what_clients_send(opened: Opened, name: str) -> None:
     assert answer.startswith(b"HTTP/1.1 "), answer
     assert f"x-amzn-requestid: {ID}".encode() in answer
     assert bool(opened.doors.taken) is plain
+
+
+@pytest.mark.parametrize("answer", [True, False, None], ids=["allowed", "denied", "not known"])
+def test_rights_that_memory_tells_and_rights_that_must_be_asked_for(
+    opened: Opened, answer: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rights, "known", lambda *_: answer)
+    opened.doors.taken.clear()
+    status = opened.same(request() + LAST).split(b" ")[1]
+    assert status == (b"200" if answer else b"403"), "these rights say no when they do not know"
+    assert bool(opened.doors.taken) is (answer is True)
 
 
 # --- requests that nobody should send -------------------------------------------------------------
