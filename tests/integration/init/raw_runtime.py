@@ -65,7 +65,9 @@ def pour(here: str, event: dict[str, Any]) -> Any:
                 return [sent, type(error).__name__]
             sent += len(piece)
             if "progress" in event:
-                Path(event["progress"]).write_text(str(sent))
+                part = Path(event["progress"] + ".part")
+                part.write_text(str(sent))
+                part.replace(event["progress"])  # never seen half written
         match event.get("then", "end"):
             case "break":
                 return [sent, "broken off"]
