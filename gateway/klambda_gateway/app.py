@@ -49,6 +49,7 @@ from klambda_gateway.invoke.metrics import Measured
 from klambda_gateway.invoke.service import InvokeService
 from klambda_gateway.routing.finder import Finder
 from klambda_gateway.routing.table import Entry, RoutingTable
+from klambda_gateway.scale.crowding import Crowding
 from klambda_gateway.scale.decide import Spec
 from klambda_gateway.scale.demand import Demand
 from klambda_gateway.scale.keeper import Keeper
@@ -144,6 +145,9 @@ class Gateway:
     def _compose_scaling(self) -> None:
         api = self._api
         self.starter = DeploymentStarter(api, self.mirrors.known)
+        failures = self.metrics.counter(
+            "start_failures", "Starts of instances that failed, by reason.", ("reason",)
+        )
         reporter = StartsReporter(api, served_by=self.table.served_by, now=utc_now)
         self.demand = Demand(
             self.registry,
@@ -151,6 +155,8 @@ class Gateway:
             known=self.mirrors.known,
             prepare=self._prepare,
             report=reporter.report,
+            counts=lambda reason: failures.labels(reason).inc(),
+            patience=self.settings.scheduling_patience,
         )
         self.registry.on_short = self.demand.short
         self.registry.on_arrival = self.demand.arrived
@@ -164,8 +170,15 @@ class Gateway:
             api,
             self.provisioning,
             self.registry,
-            replicas=self.starter.replicas,
             trouble=self.demand.trouble,
+        )
+        crowding = Crowding(
+            self.registry,
+            self.server,
+            homeless=self.demand.homeless,
+            known=self.mirrors.known,
+            spec=self._spec,
+            patience=self.settings.scheduling_patience,
         )
         self.scaler = Scaler(
             api,
@@ -177,6 +190,8 @@ class Gateway:
             wanted=self._wanted,
             leads=self.lease.held,
             after=self.keeper.report,
+            make_room=crowding.make_room,
+            patience=self.settings.scheduling_patience,
         )
         self.sweeper = Sweeper(
             api,

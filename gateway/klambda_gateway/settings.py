@@ -58,6 +58,8 @@ class Settings:
     sweep_age_seconds: float = 86_400.0
     """Blobs that nothing names for so long are deleted."""
     idle_seconds: float = 60.0
+    scheduling_patience: float = 5.0
+    """Seconds that a new instance may look for a node before requests are told."""
     watch_namespaces: tuple[str, ...] = ()
     """Empty: all."""
     cors_origins: tuple[str, ...] = ()
@@ -122,6 +124,9 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         sources=read.sources(),
         sweep_age_seconds=read.seconds("KLAMBDA_SWEEP_AGE_SECONDS", basis.sweep_age_seconds),
         idle_seconds=read.seconds("KLAMBDA_IDLE_SECONDS", basis.idle_seconds),
+        scheduling_patience=read.seconds(
+            "KLAMBDA_SCHEDULING_PATIENCE_SECONDS", basis.scheduling_patience
+        ),
         watch_namespaces=read.words("KLAMBDA_WATCH_NAMESPACES"),
         cors_origins=tuple(read.text("KLAMBDA_CORS_ORIGINS", "").split()),
         bearer_tokens=read.switch("KLAMBDA_BEARER_TOKENS", default=basis.bearer_tokens),

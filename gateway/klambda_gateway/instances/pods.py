@@ -7,12 +7,16 @@ may hold. Not here: what follows from the facts (``record``, ``scale.starts``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 LABEL_DEPLOYMENT: Final = "klambda.io/deployment"
 _ENDED: Final = ("Succeeded", "Failed")
+_QUANTITY: Final = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[A-Za-z]*)")
+_CPU: Final = {"": 1000.0, "m": 1.0}
+_MEMORY: Final = {"Ki": 1 / 1024, "Mi": 1.0, "Gi": 1024.0, "": 1 / (1 << 20)}
 
 
 class DeploymentKey(NamedTuple):
@@ -44,6 +48,10 @@ class PodFacts:
     message: str | None = None
     """The kubelet's or scheduler's sentence for ``waiting`` or ``unschedulable``."""
     deletion_cost: str | None = None
+    cpu: int = 0
+    """Thousandths of a CPU that it requests."""
+    memory: int = 0
+    """MiB that it requests."""
 
     @property
     def key(self) -> DeploymentKey:
@@ -67,6 +75,7 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts | None:
     waiting = (container.get("state") or {}).get("waiting") or {}
     scheduled = _condition(status, "PodScheduled")
     unschedulable = scheduled.get("reason") == "Unschedulable"
+    requests = _requests(pod.get("spec") or {})
     return PodFacts(
         namespace=meta["namespace"],
         name=meta["name"],
@@ -84,7 +93,23 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts | None:
         deletion_cost=(meta.get("annotations") or {}).get(
             "controller.kubernetes.io/pod-deletion-cost"
         ),
+        cpu=_amount(requests.get("cpu"), _CPU),
+        memory=_amount(requests.get("memory"), _MEMORY),
     )
+
+
+def _requests(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    container: Mapping[str, Any] = next(iter(spec.get("containers") or ()), {})
+    requests: Mapping[str, Any] = (container.get("resources") or {}).get("requests") or {}
+    return requests
+
+
+def _amount(text: object, units: Mapping[str, float]) -> int:
+    """Read a quantity as the operator writes it; one of another spelling counts as nothing."""
+    found = _QUANTITY.fullmatch(str(text))
+    if found is None or found["unit"] not in units:
+        return 0
+    return round(float(found["number"]) * units[found["unit"]])
 
 
 def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from klambda_gateway.instances.registry import InstancePool, Registry
 from klambda_gateway.scale.pace import STALLED_S, Durations, worth
 from klambda_gateway.scale.starter import Starter
 from klambda_gateway.scale.starts import (
+    SCHEDULING_PATIENCE_S,
     Backoff,
     Failure,
     Starts,
@@ -61,13 +62,21 @@ class Demand:
         known: Callable[[DeploymentKey], DeploymentFacts | None],
         prepare: Callable[[DeploymentKey], None] = lambda _: None,
         report: Report = lambda *_: None,
+        counts: Callable[[str], None] = lambda _: None,
+        patience: float = SCHEDULING_PATIENCE_S,
     ) -> None:
-        """``prepare`` is called when a start is asked for (code is fetched meanwhile)."""
+        """``prepare`` is called when a start is asked for (code is fetched meanwhile).
+
+        ``counts`` is told the reason of each failure that leads to a back-off; ``patience``: so
+        long pods may look for a node.
+        """
         self._registry = registry
         self._starter = starter
         self._known = known
         self._prepare = prepare
         self._report = report
+        self._counts = counts
+        self._patience = patience
         self._durations = Durations()
         self._starts: dict[DeploymentKey, Starts] = {}
         self._backoffs: dict[DeploymentKey, Backoff] = {}
@@ -135,6 +144,14 @@ class Demand:
         backoff = self._backoffs.get(key)
         return backoff is not None and backoff.current(self._now()) is not None
 
+    def homeless(self) -> list[tuple[PodFacts, float]]:
+        """Return the pods that find no node, with since when."""
+        records = self._registry.records
+        found = [
+            (records[uid].pod, at) for uid, at in self._unschedulable.items() if uid in records
+        ]
+        return [(pod, since) for pod, since in found if pod is not None]
+
     def trouble(self, key: DeploymentKey) -> Failure | None:
         """Return why starts fail, until one works."""
         backoff = self._backoffs.get(key)
@@ -193,7 +210,9 @@ class Demand:
             if record.pod is not None and record.boot is None
         ]
         replica_failure = facts.replica_failure if facts is not None else None
-        return judge(pods, replica_failure=replica_failure, now=self._now())
+        return judge(
+            pods, replica_failure=replica_failure, now=self._now(), patience=self._patience
+        )
 
     # --- starting ---------------------------------------------------------------------------------
 
@@ -258,6 +277,8 @@ class Demand:
     # --- failing ----------------------------------------------------------------------------------
 
     def _fail(self, key: DeploymentKey, failure: Failure) -> None:
+        if not self.failing(key):
+            self._counts(failure.reason)
         if self._backoffs.setdefault(key, Backoff()).fail(failure, self._now()):
             _log.warning(
                 "starts-fail", deployment=key.name, reason=failure.reason, message=failure.message

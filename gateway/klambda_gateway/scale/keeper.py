@@ -21,7 +21,6 @@ from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.routing.facts import Kept
 from klambda_gateway.scale.provisioned import INIT_FAILURE, Found, Holder, Provisioning, tell
-from klambda_gateway.scale.scaler import coming
 from klambda_gateway.scale.starts import Failure
 from klambda_kube.errors import KubeError, NotFound
 from klambda_obs import logs
@@ -55,13 +54,11 @@ class Keeper:
         provisioning: Provisioning,
         registry: Registry,
         *,
-        replicas: Callable[[DeploymentKey], int],
         trouble: Callable[[DeploymentKey], Failure | None],
     ) -> None:
         self._api = api
         self._provisioning = provisioning
         self._registry = registry
-        self._replicas = replicas
         self._trouble = trouble
         self._tasks: dict[tuple[Kind, str, str], asyncio.Task[None]] = {}
 
@@ -90,15 +87,14 @@ class Keeper:
 
     def _found(self, key: DeploymentKey) -> Found:
         pool = self._registry.pools.get(key)
-        if pool is None:
-            return Found()
-        ahead = [each for each in pool.records.values() if each.provisioned and not each.spoilt]
+        pods = list(pool.pods()) if pool is not None else []
+        ahead = [each for each in pods if each.provisioned and not each.spoilt]
         trouble = self._trouble(key)
         reason = trouble.reason if trouble is not None else None
         if any(each.init_failed for each in ahead):
             reason = INIT_FAILURE
         return Found(
-            allocated=len(ahead) + coming(pool.pods(), self._replicas(key)),
+            allocated=len(ahead) + sum(1 for each in pods if each.provisioned is None),
             available=sum(1 for each in ahead if each.initialised),
             reason=reason,
         )

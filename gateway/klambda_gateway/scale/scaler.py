@@ -25,6 +25,8 @@ from klambda_kube.errors import Conflict, KubeError, NotFound
 from klambda_obs import logs
 
 TICK_S: Final = 1.0
+CONFIRM_S: Final = 0.1
+"""An idle instance confirms its drain sooner: who gives way is let go by the same tick."""
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 CHEAP: Final = "-2147483648"
 """The lowest cost Kubernetes knows: goes first."""
@@ -69,9 +71,13 @@ class Scaler:
         wanted: Callable[[], Iterable[DeploymentKey]],
         leads: Callable[[], bool],
         after: Callable[[], None] = lambda: None,
+        make_room: Callable[[float], bool] = lambda _: False,
+        patience: float = SCHEDULING_PATIENCE_S,
     ) -> None:
-        """``wanted``: the Deployments that have replicas or should have, with or without pods;
-        ``after`` is called when all that a tick decides is done."""
+        """``wanted``: the Deployments that have replicas or should have, with or without pods.
+
+        ``make_room`` (``crowding``) begins a tick, ``after`` ends it; ``patience``: as ``demand``.
+        """
         self._api = api
         self._registry = registry
         self._server = server
@@ -81,6 +87,8 @@ class Scaler:
         self._wanted = wanted
         self._leads = leads
         self._after = after
+        self._make_room = make_room
+        self._patience = patience
         self._states: dict[DeploymentKey, State] = {}
         self._first_seen: dict[str, float] = {}
 
@@ -98,6 +106,8 @@ class Scaler:
         """Decide and act for every Deployment that has instances or should have."""
         now = asyncio.get_running_loop().time()
         self._age(now)
+        if self._make_room(now):
+            await asyncio.sleep(CONFIRM_S)
         keys = {pool.key for pool in self._registry if pool.records} | set(self._wanted())
         for key in keys:
             pool = self._registry.pool(key)
@@ -164,7 +174,7 @@ class Scaler:
     def _absent_since(self, record: Record) -> float:
         """Since when a pod is waited for; one that cannot start is not worth waiting for."""
         seen = self._first_seen.get(record.uid, float("inf"))
-        patient = seen + SCHEDULING_PATIENCE_S > asyncio.get_running_loop().time()
+        patient = seen + self._patience > asyncio.get_running_loop().time()
         if record.pod is not None and hopeless(record.pod) and not patient:
             return float("-inf")
         return seen

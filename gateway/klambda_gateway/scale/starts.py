@@ -20,7 +20,7 @@ from klambda_gateway.instances.pods import PodFacts
 START_PATIENCE_S: Final = 10.0
 """A start that has not dialled in by then may be lost: look what Kubernetes is making."""
 SCHEDULING_PATIENCE_S: Final = 5.0
-"""design/data-plane.md, "Cannot start"."""
+"""design/data-plane.md, "Cannot start"; the chart's default."""
 BACKOFF_FIRST_S: Final = 1.0
 BACKOFF_LAST_S: Final = 30.0
 
@@ -108,15 +108,20 @@ def hopeless(pod: PodFacts) -> bool:
 
 
 def judge(
-    pods: Iterable[tuple[PodFacts, float]], *, replica_failure: str | None, now: float
+    pods: Iterable[tuple[PodFacts, float]],
+    *,
+    replica_failure: str | None,
+    now: float,
+    patience: float = SCHEDULING_PATIENCE_S,
 ) -> Failure | None:
     """Tell why those that have not dialled in will not do so soon; none while there is hope.
 
-    ``pods``: each with when it was first seen unschedulable (or any time when it is not).
+    ``pods``: each with when it was first seen unschedulable (or any time when it is not);
+    ``patience``: so long a node is looked for.
     """
     found: Failure | None = None
     for pod, since in pods:
-        failure = _failure_of(pod, since, now)
+        failure = _failure_of(pod, since + patience, now)
         if failure is None:
             return None  # at least one is on its way
         found = failure
@@ -125,12 +130,12 @@ def judge(
     return found
 
 
-def _failure_of(pod: PodFacts, since: float, now: float) -> Failure | None:
+def _failure_of(pod: PodFacts, hopeful_until: float, now: float) -> Failure | None:
     if pod.waiting in _WAITING_HOPELESS:
         return Failure(reason=str(pod.waiting), message=pod.message or "the container cannot run")
     if pod.ended or pod.restarts:
         text = f"the instance ended before it was ready ({pod.terminated or 'unknown'})"
         return Failure(reason="CrashLoop", message=text)
-    if pod.unschedulable and now - since >= SCHEDULING_PATIENCE_S:
+    if pod.unschedulable and now >= hopeful_until:
         return Failure(reason="Unschedulable", message=pod.message or "no node has room")
     return None

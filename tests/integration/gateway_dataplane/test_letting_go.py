@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import pytest
 
 from klambda_core.kinds import Kind
 from klambda_gateway.instances.pods import DeploymentKey
+from klambda_gateway.scale.crowding import Crowding
 from klambda_gateway.scale.decide import Spec
 from klambda_gateway.scale.scaler import CHEAP, DELETION_COST, Scaler
+from klambda_gateway.scale.starts import SCHEDULING_PATIENCE_S
 from tests.integration.gateway_dataplane.rig import World, running, until
 from tests.integration.gateway_dataplane.simulator import Simulated
 
@@ -37,7 +41,12 @@ class Pods:
 
 
 def scaler(
-    world: World, *, idle_seconds: float = 0.0, superseded: bool = False
+    world: World,
+    *,
+    idle_seconds: float = 0.0,
+    superseded: bool = False,
+    spec: Callable[[DeploymentKey], Spec] | None = None,
+    make_room: Callable[[float], bool] = lambda _: False,
 ) -> tuple[Scaler, Pods]:
     gateway, pods = world.gateways[0], Pods(world)
     made = Scaler(
@@ -46,7 +55,8 @@ def scaler(
         gateway.server,
         gateway.demand,
         world,
-        spec=lambda _: Spec(idle_seconds=idle_seconds, superseded=superseded),
+        spec=spec or (lambda _: Spec(idle_seconds=idle_seconds, superseded=superseded)),
+        make_room=make_room,
         wanted=lambda: [key for key, each in world.deployments.items() if each.replicas],
         leads=lambda: True,
     )
@@ -218,3 +228,52 @@ async def test_a_full_cluster_serves_with_what_it_has_and_gives_up_what_it_canno
         made._first_seen = dict.fromkeys(made._first_seen, 0.0)
         await made.tick()
         assert world.replicas(key(world)) == 1, "pods that found no node are given up"
+
+
+NEVER = "Preemption is not helpful for scheduling"
+FULL = (
+    "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: "
+    "1 No preemption victims found for incoming pod."
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "provisioned", "left"),
+    [(FULL, 0, 0), (FULL.replace("No preemption victims found for incoming pod", NEVER), 0, 1),
+     (FULL, 1, 1)],
+    ids=["gives way", "would not help", "provisioned stays"],
+)  # fmt: skip
+async def test_in_a_full_cluster_an_idle_instance_of_another_function_gives_way(
+    message: str, provisioned: int, left: int
+) -> None:
+    async with running() as world:
+        gateway, other = world.gateways[0], world.add_deployment("other-latest-1")
+        world.deployments[other] = dataclasses.replace(world.deployments[other], function="other")
+
+        def spec(key: DeploymentKey) -> Spec:
+            return Spec(idle_seconds=60, provisioned=provisioned if key == other else 0)
+
+        gateway.server._ahead = lambda key: spec(key).provisioned > 0
+        crowding = Crowding(
+            gateway.registry,
+            gateway.server,
+            homeless=gateway.demand.homeless,
+            known=world.deployments.get,
+            spec=spec,
+            patience=SCHEDULING_PATIENCE_S,
+        )
+        made, pods = scaler(world, spec=spec, make_room=crowding.make_room)
+        await gateway.demand.start_ahead(other, 1)
+        await until(lambda: world.instances)
+        guest = world.only()
+        await until(lambda: known_idle(world, guest))
+        world.show(dataclasses.replace(world.pods[guest.uid], ready=True, cpu=100))
+        gateway.registry.records[guest.uid].idle_since = 0.0
+        world.broken = {"unschedulable": True, "message": message, "cpu": 300}
+        request = asyncio.create_task(gateway.invoke())
+        await until(gateway.demand.homeless)
+        await made.tick()
+        assert world.replicas(other) == left
+        assert pods.cheap == ([] if left else [guest.pod])
+        assert guest.state == ("idle" if left else "drained")
+        request.cancel()

@@ -459,3 +459,22 @@ def test_a_pod_is_read_as_the_api_server_sends_it() -> None:
     assert pending is not None
     assert pending.unschedulable
     assert pending.message == "0/1 nodes are available"
+
+
+@pytest.mark.parametrize(
+    ("requests", "cpu", "memory"),
+    [
+        ({"cpu": "72m", "memory": "160Mi"}, 72, 160),
+        ({"cpu": "2", "memory": "1Gi"}, 2000, 1024),
+        ({"cpu": "0.5", "memory": "2097152"}, 500, 2),
+        ({"cpu": "1e3", "memory": "many"}, 0, 0),
+        ({}, 0, 0),
+    ],
+)
+def test_what_a_pod_requests(requests: dict[str, str], cpu: int, memory: int) -> None:
+    labels = {"klambda.io/deployment": "d"}
+    meta = {"namespace": "n", "name": "p", "uid": "u", "labels": labels}
+    spec = {"containers": [{"resources": {"requests": requests}}, {"resources": {}}]}
+    facts = pod_facts({"metadata": meta, "spec": spec})
+    assert facts is not None
+    assert (facts.cpu, facts.memory) == (cpu, memory)

@@ -1,0 +1,99 @@
+"""A full cluster: idle instances of other functions give way to pods that find no node.
+
+Place: the leader's tick begins here; the choice is ``room``'s. Those who give way are drained as
+any idle instance and let go by the same tick. Not here: telling who waits in vain (``demand``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from klambda_gateway.instances.deployments import DeploymentFacts
+from klambda_gateway.instances.pods import DeploymentKey, PodFacts
+from klambda_gateway.instances.record import Record, Slot
+from klambda_gateway.instances.registry import Registry
+from klambda_gateway.scale.decide import Spec
+from klambda_gateway.scale.room import Guest, Homeless, give_way
+from klambda_gateway.scale.scaler import Drains
+from klambda_obs import logs
+
+_LEAVING: Final = frozenset({Slot.DRAINING, Slot.DRAINED})
+
+_log = logs.get("klambda.gateway.crowding")
+
+
+class Crowding:
+    """Makes room."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        server: Drains,
+        *,
+        homeless: Callable[[], Iterable[tuple[PodFacts, float]]],
+        known: Callable[[DeploymentKey], DeploymentFacts | None],
+        spec: Callable[[DeploymentKey], Spec],
+        patience: float,
+    ) -> None:
+        """``homeless``: pods that find no node, with since when."""
+        self._registry = registry
+        self._server = server
+        self._homeless = homeless
+        self._known = known
+        self._spec = spec
+        self._patience = patience
+
+    def make_room(self, now: float) -> bool:
+        """Ask idle instances to go where pods need their place; tells whether any was asked."""
+        homeless = [
+            Homeless(
+                function=self._function(pod.key),
+                since=since,
+                message=pod.message or "",
+                cpu=pod.cpu,
+                memory=pod.memory,
+            )
+            for pod, since in self._homeless()
+            if not self._spec(pod.key).superseded
+        ]
+        if not homeless:
+            return False
+        chosen = give_way(
+            homeless, self._guests(), self._leaving(), now=now, patience=self._patience
+        )
+        for uid in chosen:
+            record = self._registry.records[uid]
+            _log.info("instance-gives-way", uid=uid, deployment=record.key.name)
+            self._server.drain(record, now)
+        return bool(chosen)
+
+    def _guests(self) -> Iterable[Guest]:
+        for pool in self._registry:
+            spec = self._spec(pool.key)
+            if pool.waiters or spec.superseded:
+                continue
+            for record in [*pool.idle.values(), *pool.idle_ahead.values()]:
+                kept = record.provisioned and spec.provisioned
+                if not kept and record.idle_since is not None:
+                    yield self._guest(record, record.idle_since)
+
+    def _leaving(self) -> Iterable[Guest]:
+        for record in self._registry.records.values():
+            asked = record.drain_asked is not None or record.slot in _LEAVING
+            if asked or (record.pod is not None and record.pod.deleting):
+                yield self._guest(record, 0.0)
+
+    def _guest(self, record: Record, since: float) -> Guest:
+        pod = record.pod
+        return Guest(
+            uid=record.uid,
+            function=self._function(record.key),
+            since=since,
+            cpu=pod.cpu if pod is not None else 0,
+            memory=pod.memory if pod is not None else 0,
+        )
+
+    def _function(self, key: DeploymentKey) -> tuple[str, str]:
+        facts = self._known(key)
+        return key.namespace, facts.function if facts is not None else key.name
