@@ -87,5 +87,5 @@ def test_an_existing_cluster_gets_klambda_from_a_registry(cluster: Cluster, tmp_
             assert not newcomer.state.exists()
             assert cluster.one("fn", "area-nodejs") is not None, "functions are the user's"
     finally:
-        upgrade(cluster, REPOSITORY / "helm" / "klambda")
+        upgrade(cluster)
         cluster.wait_ready()

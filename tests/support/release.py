@@ -1,14 +1,39 @@
-"""Klambda's own release in the running cluster: Helm as a user runs it."""
+"""Klambda's own release in the running cluster: Helm as a user runs it, and a release of the past.
+
+``former`` builds chart and images of an earlier commit, so that an upgrade is what users go
+through: other programs, other runtime images, other CRDs, at the same time.
+"""
 
 from __future__ import annotations
 
+import io
 import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.cluster import CONTROL_PLANE, LAYOUT, Cluster, wait_until
+import yaml
+
+from tests.support.cluster import CONTROL_PLANE, LAYOUT, REPOSITORY, Cluster, wait_until
+from tools.cluster import programs
+from tools.cluster.images import catalogue, contexts
+from tools.cluster.layout import Layout
+from tools.cluster.native.cluster import NativeCluster
+from tools.cluster.steps import Steps
 
 PARTS = ("gateway", "operator", "store")
+CHART = REPOSITORY / "helm" / "klambda"
+PYTHON = "python3.13"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Former:
+    """A release of the past: its chart, and values that name its images."""
+
+    chart: Path
+    values: Path
 
 
 def helm(cluster: Cluster, *words: str) -> str:
@@ -17,8 +42,9 @@ def helm(cluster: Cluster, *words: str) -> str:
     return done.stdout
 
 
-def upgrade(cluster: Cluster, chart: Path, *flags: str) -> None:
-    values = LAYOUT.values
+def upgrade(cluster: Cluster, *flags: str, former: Former | None = None) -> None:
+    """Install or upgrade to this checkout's release, or to a former one."""
+    chart, values = (CHART, LAYOUT.values) if former is None else (former.chart, former.values)
     helm(
         cluster, "upgrade", "--install", "klambda", str(chart), "--namespace", CONTROL_PLANE,
         "--values", str(values), "--wait", "--timeout", "180s", *flags,
@@ -37,3 +63,54 @@ def uninstall(cluster: Cluster) -> None:
 def running(cluster: Cluster, part: str) -> list[dict[str, Any]]:
     """Return the pods of a part that are not on their way out."""
     return [p for p in cluster.pods_of(part) if "deletionTimestamp" not in p["metadata"]]
+
+
+def former(folder: Path) -> Former:
+    """Build the release of the commit before the chart's last change; native node only."""
+    git = ["git", "-C", str(REPOSITORY)]
+    commits = subprocess.run(
+        [*git, "log", "--format=%H", "-2", "--", "helm/klambda"],
+        check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    archive = subprocess.run([*git, "archive", commits[-1]], check=True, capture_output=True).stdout
+    layout = Layout(repository=folder / "tree", state=folder / "state", cache=LAYOUT.cache)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(layout.repository, filter="data")
+    control_plane, runtime = _images(layout)
+    chart = layout.repository / "helm" / "klambda"
+    values = yaml.safe_load(LAYOUT.values.read_text())
+    values["images"]["controlPlane"] = control_plane
+    values["runtimes"] = {PYTHON: {"image": runtime}}
+    schema = yaml.safe_load((chart / "values.schema.json").read_text())
+    (folder / "values.yaml").write_text(yaml.safe_dump(known(values, schema)))
+    return Former(chart=chart, values=folder / "values.yaml")
+
+
+def _images(layout: Layout) -> tuple[str, str]:
+    """Build and load the control plane and the Python runtime; return their names."""
+    steps = Steps(out=sys.stderr, logs=layout.logs, environment=dict)
+    cluster = NativeCluster(layout=LAYOUT)
+    base = cluster.builder.base()
+    module = layout.repository / "runtimes" / "init"
+    init = programs.Program(name="init", module=module, version_variable="main.version")
+    programs.ensure(layout, steps, [init])
+    runtime = contexts.runtime(
+        layout.repository, PYTHON, init=init.path(layout), init_version=init.version(), base=base
+    )
+    wanted = [contexts.control_plane(layout.repository, base=base), runtime]
+    images = [each.frozen(catalogue.folder(layout, each)) for each in wanted]
+    catalogue.ensure(steps, cluster.builder, images)
+    cluster.load(steps, images)
+    return images[0].reference(), images[1].reference()
+
+
+def known(values: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that a schema has a place for."""
+    properties = schema.get("properties", {})
+    if not properties:
+        return values
+    return {
+        name: known(value, properties[name]) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if name in properties
+    }
