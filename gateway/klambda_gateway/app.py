@@ -49,14 +49,8 @@ from klambda_gateway.invoke.metrics import Measured
 from klambda_gateway.invoke.service import InvokeService
 from klambda_gateway.routing.finder import Finder
 from klambda_gateway.routing.table import Entry, RoutingTable
-from klambda_gateway.scale.crowding import Crowding
-from klambda_gateway.scale.decide import Spec
-from klambda_gateway.scale.demand import Demand
-from klambda_gateway.scale.keeper import Keeper
+from klambda_gateway.scale.parts import ScaleParts
 from klambda_gateway.scale.provisioned import Provisioning
-from klambda_gateway.scale.reporter import StartsReporter
-from klambda_gateway.scale.scaler import Scaler
-from klambda_gateway.scale.starter import DeploymentStarter
 from klambda_gateway.settings import Settings
 from klambda_gateway.urls import metrics as url_metrics
 from klambda_gateway.urls.door import UrlDoor
@@ -67,7 +61,6 @@ from klambda_gateway.wire.lane import Lane
 from klambda_gateway.wire.server import HttpServer
 from klambda_gateway.wire.urls import UrlFront
 from klambda_kube.api import Api
-from klambda_kube.lease import Lease
 from klambda_obs import logs
 from klambda_obs.metrics import Metrics
 
@@ -137,61 +130,23 @@ class Gateway:
             installation_key=self._key,
             gateway=self.settings.pod_name,
             peers=self.mirrors.gateways,
-            on_failed=lambda *what: self.demand.fails(*what),
+            on_failed=lambda *what: self.scale.demand.fails(*what),
             on_phases=self._started,
-            ahead=lambda key: self.keeper.short(key),
+            ahead=lambda key: self.scale.keeper.short(key),
         )
 
     def _compose_scaling(self) -> None:
         api = self._api
-        self.starter = DeploymentStarter(api, self.mirrors.known)
-        failures = self.metrics.counter(
-            "start_failures", "Starts of instances that failed, by reason.", ("reason",)
-        )
-        reporter = StartsReporter(api, served_by=self.table.served_by, now=utc_now)
-        self.demand = Demand(
-            self.registry,
-            self.starter,
-            known=self.mirrors.known,
+        self.scale = ScaleParts(
+            self.settings,
+            api,
+            metrics=self.metrics,
+            table=self.table,
+            mirrors=self.mirrors,
+            provisioning=self.provisioning,
+            registry=self.registry,
+            server=self.server,
             prepare=self._prepare,
-            report=reporter.report,
-            counts=lambda reason: failures.labels(reason).inc(),
-            patience=self.settings.scheduling_patience,
-        )
-        self.registry.on_short = self.demand.short
-        self.registry.on_arrival = self.demand.arrived
-        self.lease = Lease(
-            api,
-            namespace=self.settings.namespace,
-            name=self.settings.lease_name,
-            identity=self.settings.pod_name,
-        )
-        self.keeper = Keeper(
-            api,
-            self.provisioning,
-            self.registry,
-            trouble=self.demand.trouble,
-        )
-        crowding = Crowding(
-            self.registry,
-            self.server,
-            homeless=self.demand.homeless,
-            known=self.mirrors.known,
-            spec=self._spec,
-            patience=self.settings.scheduling_patience,
-        )
-        self.scaler = Scaler(
-            api,
-            self.registry,
-            self.server,
-            self.demand,
-            self.starter,
-            spec=self._spec,
-            wanted=self._wanted,
-            leads=self.lease.held,
-            after=self.keeper.report,
-            make_room=crowding.make_room,
-            patience=self.settings.scheduling_patience,
         )
         self.sweeper = Sweeper(
             api,
@@ -222,7 +177,7 @@ class Gateway:
             sender=self.server,
             admission=self.admission,
             watching=Measured(self.metrics),
-            ran=self.demand.ran,
+            ran=self.scale.demand.ran,
         )
         self.gate = Gate(
             self.keys,
@@ -304,7 +259,7 @@ class Gateway:
         gauge(
             "provisioned_concurrent_executions",
             "Instances kept initialised.",
-            self.keeper.available,
+            self.scale.keeper.available,
         )
         gauge("functions", "Functions in the routing table.", lambda: len(self.table))
         gauge(
@@ -323,20 +278,6 @@ class Gateway:
 
     def _url(self, namespace: str, function: str, qualifier: str | None) -> str:
         return self.settings.urls.address(url_id(self._key, namespace, function, qualifier))
-
-    def _spec(self, key: DeploymentKey) -> Spec:
-        entry, idle = self.table.served_by(key), self.settings.idle_seconds
-        if entry is None:
-            return Spec(idle_seconds=idle, superseded=True)
-        own = entry.function.idle_seconds
-        return Spec(
-            idle_seconds=idle if own is None else own, provisioned=self.provisioning.wanted(key)
-        )
-
-    def _wanted(self) -> list[DeploymentKey]:
-        """Return the Deployments that have replicas or should have."""
-        have = [each.key for each in self.mirrors.deployments if each.replicas]
-        return [*have, *self.provisioning.deployments()]
 
     def _swapped(self, before: Entry | None, after: Entry | None) -> None:
         self.urls.changed(before, after)
@@ -365,7 +306,7 @@ class Gateway:
 
     def _retired(self, keys: frozenset[DeploymentKey]) -> None:
         for key in keys:
-            self.demand.retire(key)
+            self.scale.demand.retire(key)
 
     def _prepare(self, key: DeploymentKey) -> None:
         task = asyncio.get_running_loop().create_task(self.assignments.prepare(key))
@@ -379,7 +320,7 @@ class Gateway:
 
     def _started(self, key: DeploymentKey, frame: Frame) -> None:
         """Take an instance's account of its start."""
-        self.demand.works(key)
+        self.scale.demand.works(key)
         phases = {
             name.removesuffix("Ms"): value
             for name, value in frame.header.items()
@@ -397,21 +338,21 @@ class Gateway:
         """Take a new or changed pod."""
         self.registry.see_pod(pod)
         self.server.verify(pod)
-        self.demand.see_pod(pod)
+        self.scale.demand.see_pod(pod)
 
     def pod_gone(self, pod: PodFacts) -> None:
         """Take a deleted pod."""
         self.registry.lose_pod(pod)
         self.server.give_up(pod.uid)
-        self.demand.lose_pod(pod)
+        self.scale.demand.lose_pod(pod)
 
     def deployment_changed(self, key: DeploymentKey, facts: DeploymentFacts | None) -> None:
         """Take a changed or deleted Deployment."""
         if facts is None:
-            self.starter.forget(key)
-            self.demand.retire(key)
+            self.scale.starter.forget(key)
+            self.scale.demand.retire(key)
         else:
-            self.demand.check(key)
+            self.scale.demand.check(key)
 
     def gateways_changed(self) -> None:
         """Tell instances where the gateways are now."""

@@ -122,7 +122,7 @@ class Process:
         await gateway.server.start(settings.instance_port)
         self._started_at = asyncio.get_running_loop().time()
         self._background(self._sweep())
-        self._background(gateway.scaler.run())
+        self._background(gateway.scale.scaler.run())
         self._background(gateway.events.workers.run())
         leading = self._background(self._lead())
         _log.info("serving", http=settings.http_port, instances=settings.instance_port)
@@ -161,7 +161,7 @@ class Process:
 
     async def _lead(self) -> None:
         """Stand for the lease; resolve code and sweep while it is ours."""
-        lease = self._gateway.lease
+        lease = self._gateway.scale.lease
         election = asyncio.ensure_future(lease.run())
         try:
             while not election.done():

@@ -1,0 +1,113 @@
+"""The parts of scaling, made once and wired.
+
+    registry (who waits) ─► demand ─► starter ─► replicas      demand ─► reporter (condition)
+    lease ─► scaler: crowding ─► decide ─► drain, lower, start ahead ─► keeper (status)
+
+Place: ``klambda_gateway.app`` makes one; ``process`` runs ``scaler`` and holds ``lease``.
+Invariants: constructing does no I/O. Not here: any decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from klambda_gateway.auth.gate import utc_now
+from klambda_gateway.instances.pods import DeploymentKey
+from klambda_gateway.instances.registry import Registry
+from klambda_gateway.instances.server import InstanceServer
+from klambda_gateway.routing.table import RoutingTable
+from klambda_gateway.scale.crowding import Crowding
+from klambda_gateway.scale.decide import Spec
+from klambda_gateway.scale.demand import Demand
+from klambda_gateway.scale.keeper import Keeper
+from klambda_gateway.scale.provisioned import Provisioning
+from klambda_gateway.scale.reporter import StartsReporter
+from klambda_gateway.scale.scaler import Scaler
+from klambda_gateway.scale.starter import DeploymentStarter
+from klambda_gateway.settings import Settings
+from klambda_gateway.watch import Mirrors
+from klambda_kube.api import Api
+from klambda_kube.lease import Lease
+from klambda_obs.metrics import Metrics
+
+
+class ScaleParts:
+    """What one gateway has for scaling."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        api: Api,
+        *,
+        metrics: Metrics,
+        table: RoutingTable,
+        mirrors: Mirrors,
+        provisioning: Provisioning,
+        registry: Registry,
+        server: InstanceServer,
+        prepare: Callable[[DeploymentKey], None],
+    ) -> None:
+        """``prepare`` is called when a start is asked for."""
+        self._idle_seconds = settings.idle_seconds
+        self._table = table
+        self._mirrors = mirrors
+        self._provisioning = provisioning
+        patience = settings.scheduling_patience
+        self.starter = DeploymentStarter(api, mirrors.known)
+        failures = metrics.counter(
+            "start_failures", "Starts of instances that failed, by reason.", ("reason",)
+        )
+        self.demand = Demand(
+            registry,
+            self.starter,
+            known=mirrors.known,
+            prepare=prepare,
+            report=StartsReporter(api, served_by=table.served_by, now=utc_now).report,
+            counts=lambda reason: failures.labels(reason).inc(),
+            patience=patience,
+        )
+        registry.on_short = self.demand.short
+        registry.on_arrival = self.demand.arrived
+        self.lease = Lease(
+            api,
+            namespace=settings.namespace,
+            name=settings.lease_name,
+            identity=settings.pod_name,
+        )
+        self.keeper = Keeper(api, provisioning, registry, trouble=self.demand.trouble)
+        crowding = Crowding(
+            registry,
+            server,
+            homeless=self.demand.homeless,
+            known=mirrors.known,
+            spec=self._spec,
+            patience=patience,
+        )
+        self.scaler = Scaler(
+            api,
+            registry,
+            server,
+            self.demand,
+            self.starter,
+            spec=self._spec,
+            wanted=self._wanted,
+            leads=self.lease.held,
+            after=self.keeper.report,
+            make_room=crowding.make_room,
+            patience=patience,
+        )
+
+    def _spec(self, key: DeploymentKey) -> Spec:
+        entry = self._table.served_by(key)
+        if entry is None:
+            return Spec(idle_seconds=self._idle_seconds, superseded=True)
+        own = entry.function.idle_seconds
+        return Spec(
+            idle_seconds=self._idle_seconds if own is None else own,
+            provisioned=self._provisioning.wanted(key),
+        )
+
+    def _wanted(self) -> list[DeploymentKey]:
+        """Return the Deployments that have replicas or should have."""
+        have = [each.key for each in self._mirrors.deployments if each.replicas]
+        return [*have, *self._provisioning.deployments()]
