@@ -6,6 +6,7 @@ The limits are shortened, not waited for: what is tested is that each of them is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -110,7 +111,8 @@ async def test_a_body_that_drips(lane: str, monkeypatch: pytest.MonkeyPatch) -> 
 
         dripping = asyncio.create_task(drip())
         try:
-            assert await asyncio.wait_for(reader.read(), WITHIN) == b""
+            with contextlib.suppress(ConnectionResetError):  # a drop that met a closed end
+                assert await asyncio.wait_for(reader.read(), WITHIN) == b""
         finally:
             dripping.cancel()
 
