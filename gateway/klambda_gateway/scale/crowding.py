@@ -1,7 +1,9 @@
 """A full cluster: idle instances of other functions give way to pods that find no node.
 
 Place: the leader's tick begins here; the choice is ``room``'s. Those who give way are drained as
-any idle instance and let go by the same tick. Not here: telling who waits in vain (``demand``).
+any idle instance and let go by the same tick. Invariant: what gave way counts for some seconds,
+though its pod is gone: the scheduler has not looked again yet.
+Not here: telling who waits in vain (``demand``).
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from klambda_gateway.scale.room import Guest, Homeless, give_way
 from klambda_gateway.scale.scaler import Drains
 from klambda_obs import logs
 
+SETTLE_S: Final = 3.0
+"""From giving way until the scheduler has given the place away."""
 _LEAVING: Final = frozenset({Slot.DRAINING, Slot.DRAINED})
 
 _log = logs.get("klambda.gateway.crowding")
@@ -43,6 +47,7 @@ class Crowding:
         self._known = known
         self._spec = spec
         self._patience = patience
+        self._gave: dict[str, tuple[Guest, float]] = {}
 
     def make_room(self, now: float) -> bool:
         """Ask idle instances to go where pods need their place; tells whether any was asked."""
@@ -59,11 +64,15 @@ class Crowding:
         ]
         if not homeless:
             return False
+        self._gave = {uid: it for uid, it in self._gave.items() if now - it[1] < SETTLE_S}
+        leaving = {each.uid: each for each in self._leaving()}
+        leaving |= {uid: guest for uid, (guest, _) in self._gave.items()}
         chosen = give_way(
-            homeless, self._guests(), self._leaving(), now=now, patience=self._patience
+            homeless, self._guests(), leaving.values(), now=now, patience=self._patience
         )
         for uid in chosen:
             record = self._registry.records[uid]
+            self._gave[uid] = self._guest(record, now), now
             _log.info("instance-gives-way", uid=uid, deployment=record.key.name)
             self._server.drain(record, now)
         return bool(chosen)

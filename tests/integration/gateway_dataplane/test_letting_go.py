@@ -239,10 +239,13 @@ FULL = (
 
 @pytest.mark.parametrize(
     ("message", "provisioned", "left"),
-    [(FULL, 0, 0), (FULL.replace("No preemption victims found for incoming pod", NEVER), 0, 1),
-     (FULL, 1, 1)],
+    [
+        (FULL, 0, 1),
+        (FULL.replace("No preemption victims found for incoming pod", NEVER), 0, 2),
+        (FULL, 2, 2),
+    ],
     ids=["gives way", "would not help", "provisioned stays"],
-)  # fmt: skip
+)
 async def test_in_a_full_cluster_an_idle_instance_of_another_function_gives_way(
     message: str, provisioned: int, left: int
 ) -> None:
@@ -267,13 +270,23 @@ async def test_in_a_full_cluster_an_idle_instance_of_another_function_gives_way(
         await until(lambda: world.instances)
         guest = world.only()
         await until(lambda: known_idle(world, guest))
-        world.show(dataclasses.replace(world.pods[guest.uid], ready=True, cpu=100))
+        await gateway.demand.start_ahead(other, 1)
+        await until(lambda: len(world.instances) == 2)
+        second = next(each for each in world.instances.values() if each is not guest)
+        await until(lambda: known_idle(world, second))
+        world.show(dataclasses.replace(world.pods[second.uid], ready=True, cpu=300))
+        world.show(dataclasses.replace(world.pods[guest.uid], ready=True, cpu=300))
         gateway.registry.records[guest.uid].idle_since = 0.0
+        gateway.registry.records[second.uid].idle_since = 1.0
         world.broken = {"unschedulable": True, "message": message, "cpu": 300}
         request = asyncio.create_task(gateway.invoke())
         await until(gateway.demand.homeless)
         await made.tick()
         assert world.replicas(other) == left
-        assert pods.cheap == ([] if left else [guest.pod])
-        assert guest.state == ("idle" if left else "drained")
+        assert pods.cheap == ([guest.pod] if left == 1 else [])
+        assert (guest.state, second.state) == ("drained" if left == 1 else "idle", "idle")
+        if left == 1:
+            world.lose(world.pods[guest.uid])
+            await made.tick()
+            assert second.state == "idle", "the scheduler has not looked again yet"
         request.cancel()
