@@ -16,7 +16,7 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, wait_until
 
 LIMIT = 6_291_456
 """Bytes of an event (§b); an answer may be 100 more."""
@@ -181,6 +181,7 @@ def ended(cluster: Cluster, name: str, reason: str, **event: Any) -> None:
     assert cluster.invoke(name, {"do": "calls"}) == 1
 
 
+FLOOD = re.compile(r"^(x{1023}|LOGS_DROPPED Lines: \d+)$", re.MULTILINE)
 SILENT = "Runtime exited without providing a reason"
 
 
@@ -265,15 +266,22 @@ def test_a_flood_of_output_costs_no_memory(cluster: Cluster, python: str) -> Non
     assert answer["Payload"] == b'"done"'
     assert len(answer["Log"]) == 4096
     assert cluster.invoke(python, {"do": "calls"}) == 2, "the same environment"
-    selector = ("-l", f"klambda.io/function={python}", "--field-selector=status.phase=Running")
-    pods = cluster.objects("pods", *selector)
-    log = "".join(cluster.kubectl("logs", pod["metadata"]["name"], check=False) for pod in pods)
+    selector = ("-l", f"klambda.io/function={python}")
+
+    def logs() -> str:
+        """Of all its pods: kubelet tells late which of them run."""
+        names = [each["metadata"]["name"] for each in cluster.objects("pods", *selector)]
+        return "".join(cluster.kubectl("logs", each, check=False) for each in names)
+
+    log = wait_until("the flood is in a log", lambda: FLOOD.search(text := logs()) and text)
     dropped = sum(map(int, re.findall(r"^LOGS_DROPPED Lines: (\d+)$", log, re.MULTILINE)))
     kept = len(re.findall(r"^x{1023}$", log, re.MULTILINE))
     # kubelet may have thrown the oldest away; START and END of this invocation may be lost, too.
     assert 0 < kept + dropped <= 100 * 1024 + 4
     assert {
-        each["restartCount"] for pod in pods for each in pod["status"]["containerStatuses"]
+        each["restartCount"]
+        for pod in cluster.objects("pods", *selector)
+        for each in pod["status"].get("containerStatuses", [])
     } == {0}
     cluster.aws.update_function_configuration(FunctionName=python, Timeout=4)
     cluster.wait_updated(python)
