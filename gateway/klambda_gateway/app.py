@@ -177,7 +177,7 @@ class Gateway:
             sender=self.server,
             admission=self.admission,
             watching=Measured(self.metrics),
-            ran=self.scale.demand.ran,
+            ran=self.scale.ran,
         )
         self.gate = Gate(
             self.keys,

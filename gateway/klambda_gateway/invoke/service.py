@@ -30,7 +30,6 @@ from klambda_gateway.admission.concurrency import Admission, Permit
 from klambda_gateway.instances.acquire import Moved, StartsFail, WaitedTooLong, acquire
 from klambda_gateway.instances.attempt import Answer, Attempt
 from klambda_gateway.instances.call import Broken, Call, Outcome
-from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.instances.streamed import Opening, StreamedAttempt
@@ -76,12 +75,12 @@ class InvokeService:
         sender: Sender,
         admission: Admission,
         watching: Watching | None = None,
-        ran: Callable[[DeploymentKey, float], None] = lambda *_: None,
+        ran: Callable[[Record, float], None] = lambda *_: None,
         wait_limit: float = WAIT_LIMIT_S,
         fate_patience: float = PATIENCE_S,
         prefix: Callable[[], str] = lambda: secrets.token_hex(6),
     ) -> None:
-        """``ran`` is told of each run: whose, and how many seconds."""
+        """``ran`` is told of each run: where, and how many seconds."""
         self._finder = finder
         self._registry = registry
         self._sender = sender
@@ -256,7 +255,7 @@ class InvokeService:
         del self._calls[call.id]
         self._watching.over(call.attempt)
         if (report := call.attempt.report) is not None:
-            self._ran(call.record.key, report.duration_ms / 1000)
+            self._ran(call.record, report.duration_ms / 1000)
         if isinstance(call, StreamedCall) and call.accepted:
             permit.finish()  # a streamed answer lasts as long as its run
         permit.closed()

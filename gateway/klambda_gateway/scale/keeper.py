@@ -11,6 +11,7 @@ Not here: the numbers (``provisioned``), keeping instances (``decide``, ``scaler
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 from klambda_core.kinds import Kind
 from klambda_core.labels import MANAGER_GATEWAY_PROVISIONED
 from klambda_gateway.instances.pods import DeploymentKey
+from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.routing.facts import Kept
 from klambda_gateway.scale.provisioned import INIT_FAILURE, Found, Holder, Provisioning, tell
@@ -55,11 +57,14 @@ class Keeper:
         registry: Registry,
         *,
         trouble: Callable[[DeploymentKey], Failure | None],
+        runs: Counter[str] | None = None,
     ) -> None:
+        """``runs`` counts those of versions of which something is kept."""
         self._api = api
         self._provisioning = provisioning
         self._registry = registry
         self._trouble = trouble
+        self._runs: Counter[str] = Counter() if runs is None else runs
         self._tasks: dict[tuple[Kind, str, str], asyncio.Task[None]] = {}
 
     def short(self, key: DeploymentKey) -> bool:
@@ -70,6 +75,11 @@ class Keeper:
     def available(self) -> int:
         """Count the instances that are kept initialised."""
         return sum(self._found(key).available for key in self._provisioning.deployments())
+
+    def ran(self, record: Record) -> None:
+        """Count a run on what is kept, or beside it."""
+        if self._provisioning.wanted(record.key):
+            self._runs["provisioned" if record.provisioned else "spillover"] += 1
 
     def report(self) -> None:
         """Write what has changed."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from klambda_gateway.auth.gate import utc_now
 from klambda_gateway.instances.pods import DeploymentKey
+from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.instances.server import InstanceServer
 from klambda_gateway.routing.table import RoutingTable
@@ -74,7 +75,14 @@ class ScaleParts:
             name=settings.lease_name,
             identity=settings.pod_name,
         )
-        self.keeper = Keeper(api, provisioning, registry, trouble=self.demand.trouble)
+        runs = metrics.tally(
+            "provisioned_invocations",
+            "Runs of versions with provisioned concurrency, on what is kept and beside it.",
+            "on",
+        )
+        self.keeper = Keeper(
+            api, provisioning, registry, trouble=self.demand.trouble, runs=runs.counts
+        )
         crowding = Crowding(
             registry,
             server,
@@ -96,6 +104,11 @@ class ScaleParts:
             make_room=crowding.make_room,
             patience=patience,
         )
+
+    def ran(self, record: Record, seconds: float) -> None:
+        """Note a run."""
+        self.demand.ran(record.key, seconds)
+        self.keeper.ran(record)
 
     def _spec(self, key: DeploymentKey) -> Spec:
         entry = self._table.served_by(key)

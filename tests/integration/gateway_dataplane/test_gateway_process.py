@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import re
 import threading
 import time
 import zipfile
@@ -255,6 +256,10 @@ def test_provisioned_instances_are_there_before_requests_and_stay(
     ]  # fmt: skip
     ahead = {process for kind, process in runs if kind != "on-demand"}
     assert {process for _, process in first} <= ahead
+    counted = "".join(gateway.get("/metrics")[1] for gateway in control_plane.gateways)
+    for kind, count in (("provisioned", 8), ("spillover", 1)):
+        line = rf'^klambda_gateway_provisioned_invocations_total{{on="{kind}"}} (\S+)$'
+        assert sum(map(float, re.findall(line, counted, re.MULTILINE))) == count
 
     def pods() -> int:
         assert control_plane.kubelet is not None

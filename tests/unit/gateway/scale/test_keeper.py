@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,11 +79,13 @@ class World:
         self.registry = Registry(clock=lambda: 0.0)
         self.provisioning = Provisioning()
         self.provisioning.changed(None, wanted)
+        self.runs: Counter[str] = Counter()
         self.keeper = Keeper(
             api,
             self.provisioning,
             self.registry,
             trouble=lambda _: self.trouble,
+            runs=self.runs,
         )
 
     def pod(self, uid: str) -> Record:
@@ -135,6 +138,18 @@ async def test_a_life() -> None:
     assert await world.report() == [{}], "removed: its manager owns nothing any more"
     world.observed(None, provisioned=None)
     assert await world.report() == []
+
+
+async def test_runs_are_counted_where_something_is_kept() -> None:
+    world = World(Api(), entry(1))
+    world.instance("a", "idle")
+    world.instance("b", "idle", ON_DEMAND)
+    for uid in ("a", "b", "a"):
+        world.keeper.ran(world.registry.records[uid])
+    assert world.runs == {"provisioned": 2, "spillover": 1}
+    world.observed(None, provisioned=None)
+    world.keeper.ran(world.registry.records["a"])
+    assert world.runs.total() == 3, "nothing is provisioned any more"
 
 
 async def test_why_not() -> None:
