@@ -35,11 +35,9 @@ HEAD = (
 )
 
 _POLLED = "an object only: nothing polls yet"
-_UNWARMED = "kept and counted; no instances are kept warm for it yet"
 REMARKS: Mapping[str, str] = {
     "CreateEventSourceMapping": _POLLED,
     "UpdateEventSourceMapping": _POLLED,
-    "PutProvisionedConcurrencyConfig": _UNWARMED,
     "PutRuntimeManagementConfig": "kept; images are those of the installation",
     "PutFunctionRecursionConfig": "loops are stopped among asynchronous invocations only",
     "CreateCodeSigningConfig": "signatures cannot be verified: Enforce refuses every upload",

@@ -23,7 +23,7 @@ from klambda_gateway.api.views import alias_version
 
 
 async def put_provisioned_concurrency_config(services: Services, call: Call) -> Reply:
-    """PutProvisionedConcurrencyConfig: 202, IN_PROGRESS."""
+    """PutProvisionedConcurrencyConfig: 202, IN_PROGRESS until all are initialised."""
     target, wanted = call.target(), call.input["ProvisionedConcurrentExecutions"]
     if target.is_latest:
         raise errors.invalid_parameter(
