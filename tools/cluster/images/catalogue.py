@@ -13,7 +13,7 @@ from tools.cluster.layout import Layout
 from tools.cluster.steps import Steps
 
 RUNTIMES = ("python3.13", "nodejs22.x", "java21", "provided.al2023")
-DEFAULT_RUNTIMES = ("python3.13", "nodejs22.x", "java21", "provided.al2023")
+DEFAULT_RUNTIMES = ("python3.13", "nodejs22.x", "provided.al2023")
 """What `make up` builds unasked."""
 
 
