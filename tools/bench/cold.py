@@ -1,7 +1,8 @@
 """Cold start of the Python hello function: fresh pod, image present, request to answer.
 
 Run by `make bench-cold` against the cluster of `make up`, one function after another so that the
-cluster is otherwise idle. Every sample is a function of its own that has never run. Prints the
+cluster is otherwise idle and has room (their instances go after IDLE seconds: a node of two cores
+holds about 25). Every sample is a function of its own that has never run. Prints the
 distribution of the whole request as its caller sees it, of each phase as init tells it in the
 REPORT line, and of warm requests to the same functions for comparison. Milliseconds.
 """
@@ -25,6 +26,7 @@ PHASE = re.compile(r"(\w+) ([\d.]+) ms")
 SOURCE = "def handler(event, context):\n    return 'hello'\n"
 NODE_SOURCE = "export const handler = async () => 'hello';\n"
 WARM = 20  # warm requests per function
+IDLE = 10  # seconds
 
 
 def manifest(name: str, runtime: str) -> dict[str, Any]:
@@ -37,6 +39,7 @@ def manifest(name: str, runtime: str) -> dict[str, Any]:
         "spec": {
             "runtime": runtime,
             "handler": "app.handler",
+            "scaling": {"idleSeconds": IDLE},
             "code": {"files": {"app.py": SOURCE} if python else {"app.mjs": NODE_SOURCE}},
         },
     }
