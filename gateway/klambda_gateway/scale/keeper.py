@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from klambda_core.kinds import Kind
 from klambda_core.labels import MANAGER_GATEWAY_PROVISIONED
@@ -24,27 +24,11 @@ from klambda_gateway.instances.registry import Registry
 from klambda_gateway.routing.facts import Kept
 from klambda_gateway.scale.provisioned import INIT_FAILURE, Found, Holder, Provisioning, tell
 from klambda_gateway.scale.starts import Failure
+from klambda_gateway.scale.status import AppliesStatus
 from klambda_kube.errors import KubeError, NotFound
 from klambda_obs import logs
 
 _log = logs.get("klambda.gateway.provisioned")
-
-
-class StatusApi(Protocol):
-    """What is needed of the Kubernetes API."""
-
-    async def apply(
-        self,
-        kind: Kind,
-        namespace: str | None,
-        name: str,
-        body: Mapping[str, Any],
-        *,
-        field_manager: str,
-        subresource: str = "",
-    ) -> dict[str, Any]:
-        """Apply one object."""
-        ...
 
 
 class Keeper:
@@ -52,7 +36,7 @@ class Keeper:
 
     def __init__(
         self,
-        api: StatusApi,
+        api: AppliesStatus,
         provisioning: Provisioning,
         registry: Registry,
         *,

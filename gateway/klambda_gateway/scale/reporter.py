@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from klambda_core.conditions import Fact, merge
 from klambda_core.crd.status import Condition
@@ -22,6 +22,7 @@ from klambda_core.labels import MANAGER_GATEWAY_STARTS
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.routing.table import Entry
 from klambda_gateway.scale.starts import Failure
+from klambda_gateway.scale.status import StatusApi
 from klambda_kube.errors import Conflict, KubeError, NotFound
 from klambda_obs import logs
 
@@ -30,27 +31,6 @@ ATTEMPTS: Final = 5
 """How often a report is written anew when somebody else was faster (design: resources)."""
 
 _log = logs.get("klambda.gateway.starts")
-
-
-class StatusApi(Protocol):
-    """What is needed of the Kubernetes API."""
-
-    async def get(self, kind: Kind, namespace: str | None, name: str) -> dict[str, Any]:
-        """Read one object."""
-        ...
-
-    async def apply(
-        self,
-        kind: Kind,
-        namespace: str | None,
-        name: str,
-        body: Mapping[str, Any],
-        *,
-        field_manager: str,
-        subresource: str = "",
-    ) -> dict[str, Any]:
-        """Apply one object."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
