@@ -66,7 +66,8 @@ def make(verb: str) -> bool:
     """Run one verb, with our programs and a fetched Go (init's tests want one) in PATH."""
     layout = Layout.of(os.environ)
     path = os.pathsep.join([layout.search_path(), str(fetched(layout).parent)])
-    environment = {"RUNTIMES": "all", **os.environ, "PATH": path}
+    runtimes = os.environ.get("RUNTIMES") or "all"  # make exports it empty when nobody says it
+    environment = {**os.environ, "RUNTIMES": runtimes, "PATH": path}
     done = subprocess.run(["make", verb], cwd=REPOSITORY, env=environment, check=False)
     return done.returncode == 0
 
