@@ -56,6 +56,7 @@ unit: venv ## tests/unit: pure, in seconds
 	@$(PYTEST) tests/unit
 
 integration: venv ## tests/integration: real etcd and kube-apiserver
+	@$(CLUSTER_TOOL) test-packages
 	@$(PYTEST) tests/integration
 
 e2e: venv ## tests/e2e: the cluster of `make up`
@@ -63,6 +64,7 @@ e2e: venv ## tests/e2e: the cluster of `make up`
 	@$(PYTEST) -p no:randomly tests/e2e
 
 full: venv ## the long tests (marker full), on the cluster of `make up`
+	@$(CLUSTER_TOOL) test-packages
 	@$(PYTEST) -p no:randomly -m full tests/unit tests/integration tests/e2e
 
 lint: venv ## ruff, format, import contracts, freshness of generated files
