@@ -8,8 +8,6 @@ invocation's wait ends. Not here: any rule of Lambda's.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import parse_qsl
 
@@ -27,6 +25,7 @@ from klambda_gateway.api.intake import Intake
 from klambda_gateway.api.links import PREFIX
 from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import BlobMissing, StoreError
+from klambda_gateway.wire.hangup import HungUp, unless_gone
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 INVOKING = (b"/invocations", b"/response-streaming-invocations")
@@ -70,30 +69,12 @@ async def _serve(dispatcher: Dispatcher, intake: Intake, request: Request) -> Re
 
 
 async def _answered(dispatcher: Dispatcher, raw: RawRequest, request: Request) -> Response:
-    if raw.signable.path.rstrip(b"/").endswith(INVOKING):
-        return await _unless_gone(dispatcher, raw, request)
-    return _response(await dispatcher.answer(raw))
-
-
-async def _unless_gone(dispatcher: Dispatcher, raw: RawRequest, request: Request) -> Response:
-    """Answer, or give up when the client hangs up."""
-    answer = asyncio.create_task(dispatcher.answer(raw))
-    gone = asyncio.create_task(_disconnected(request))
+    if not raw.signable.path.rstrip(b"/").endswith(INVOKING):
+        return _response(await dispatcher.answer(raw))
     try:
-        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
-        if answer.done():
-            return _response(answer.result())
+        return _response(await unless_gone(dispatcher.answer(raw), request.receive))
+    except HungUp:
         return Response(status_code=499)
-    finally:
-        for task in (answer, gone):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _signable(request: Request) -> Signable:

@@ -4,8 +4,9 @@ Theory. ASGI tells it as a message, so somebody must wait for the message while 
 Only the waiting gets a task of its own; the work stays in the request's task, which is cancelled
 when the message comes (32 us of CPU less per request than with a task for each).
 
-Place: ``wire.urls`` does all work for a client under ``unless_gone``. Invariants: who is cancelled
-from elsewhere stays cancelled; work that is done is never cancelled afterwards.
+Place: ``wire.urls``, and the API where it invokes, do all work for a client under ``unless_gone``.
+Invariants: who is cancelled from elsewhere stays cancelled; work that is done is never cancelled
+afterwards.
 """
 
 from __future__ import annotations
