@@ -34,11 +34,6 @@ class Source(Enum):
         """Amazon SQS of either kind."""
         return self in (Source.SQS, Source.SQS_FIFO)
 
-    @property
-    def is_stream(self) -> bool:
-        """Sharded streams of Kinesis and DynamoDB."""
-        return self in (Source.KINESIS, Source.DYNAMODB)
-
 
 _ARN_PARTS = 6
 _ALWAYS = frozenset(

@@ -18,7 +18,6 @@ from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-port")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,6 @@ from klambda_gateway.auth.sigv4 import UNSIGNED, Signable
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 from klambda_gateway.invoke.story import Done, Story
 
-PREFIX: Final = b"/2015-03-31/functions/"
 ACTION: Final = "lambda:InvokeFunction"
 HEADERS_MAX: Final = 64
 """More of them are no plain request's."""
