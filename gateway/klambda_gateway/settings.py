@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from klambda_core.urls import UrlPlace, read_place
+from klambda_gateway.auth.signer import Credentials
 from klambda_gateway.code.fetching import Allowed
-from klambda_gateway.code.signing import Credentials
-from klambda_gateway.events.deliver.signing import Keys
 from klambda_gateway.events.settings import EventSettings, event_settings
 from klambda_gateway.images.finder import ImageSettings
 
@@ -218,10 +217,10 @@ class _Reader:
         return seconds
 
     def events(self) -> EventSettings:
-        keys = Keys(
-            access_key=self.text("KLAMBDA_DESTINATIONS_ACCESS_KEY_ID", ""),
-            secret=self.text("KLAMBDA_DESTINATIONS_SECRET_ACCESS_KEY", ""),
-            token=self.text("KLAMBDA_DESTINATIONS_SESSION_TOKEN", "") or None,
+        keys = Credentials(
+            access_key_id=self.text("KLAMBDA_DESTINATIONS_ACCESS_KEY_ID", ""),
+            secret_access_key=self.text("KLAMBDA_DESTINATIONS_SECRET_ACCESS_KEY", ""),
+            session_token=self.text("KLAMBDA_DESTINATIONS_SESSION_TOKEN", "") or None,
         )
         try:
             return event_settings(self.document("KLAMBDA_EVENTS"), keys)

@@ -27,7 +27,8 @@ from klambda_core import errors, limits
 from klambda_core.crd.code import S3Source, Sources
 from klambda_core.errors import LambdaError
 from klambda_gateway.auth.gate import utc_now
-from klambda_gateway.code.signing import Credentials, signed_get
+from klambda_gateway.auth.signer import Credentials
+from klambda_gateway.code.signing import signed_get
 from klambda_gateway.code.sources import FORBIDDEN, INVALID, UNAVAILABLE
 from klambda_gateway.code.upload import PIECE, Upload
 

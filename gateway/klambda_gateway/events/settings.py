@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from klambda_gateway.events.deliver.signing import Keys
+from klambda_gateway.auth.signer import Credentials
 from klambda_gateway.events.policy import Waits
 
 MEMBERS = frozenset(
@@ -30,10 +30,10 @@ class EventSettings:
     endpoints: Mapping[str, str] = field(default_factory=dict)
     """Of ``sqs`` and ``sns``."""
     http_prefixes: tuple[str, ...] = ()
-    keys: Keys | None = None
+    keys: Credentials | None = None
 
 
-def event_settings(document: Mapping[str, Any], keys: Keys | None) -> EventSettings:
+def event_settings(document: Mapping[str, Any], keys: Credentials | None) -> EventSettings:
     """Read the document; ``keys`` are for other services. Raises ValueError."""
     if unknown := set(document) - MEMBERS:
         raise ValueError(f"unknown members: {', '.join(sorted(unknown))}")
@@ -55,7 +55,7 @@ def event_settings(document: Mapping[str, Any], keys: Keys | None) -> EventSetti
         waits=waits,
         endpoints=endpoints,
         http_prefixes=tuple(str(each) for each in document.get("httpPrefixes", ())),
-        keys=keys if keys is not None and keys.access_key and keys.secret else None,
+        keys=keys if keys is not None and keys.access_key_id and keys.secret_access_key else None,
     )
 
 

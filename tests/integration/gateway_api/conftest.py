@@ -43,11 +43,11 @@ from klambda_gateway.auth.bearer import Bearer
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.keys import Keys, ensure_default_key
 from klambda_gateway.auth.rbac import Rbac
+from klambda_gateway.auth.signer import Credentials
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.fetching import Allowed, Fetcher
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.code.shelf import Shelf
-from klambda_gateway.code.signing import Credentials
 from klambda_gateway.events.client import StoreEvents
 from klambda_gateway.events.intake import Intake
 from klambda_gateway.images.finder import ImageFinder, ImageSettings

@@ -13,11 +13,11 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 
 from klambda_core import errors
 from klambda_core.events import Delivery, Response
+from klambda_gateway.auth.signer import Credentials
 from klambda_gateway.events.deliver.aws import AwsMessages
 from klambda_gateway.events.deliver.function import Functions
 from klambda_gateway.events.deliver.port import DeliveryFailed
 from klambda_gateway.events.deliver.post import Post, Session
-from klambda_gateway.events.deliver.signing import Keys
 from klambda_gateway.events.deliver.sink import Sinks
 from klambda_gateway.events.envelope import Outcome, record
 from klambda_gateway.events.lineage import passes
@@ -27,7 +27,7 @@ from tests.support.messaging import query, queues, sqs, topics
 QUEUE = f"arn:aws:sqs:us-east-1:{ACCOUNT}:results"
 TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT}:results"
 FUNCTION = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function"
-KEYS = Keys(access_key="AKIAABCDEFGHIJKLMNOP", secret="secret")
+KEYS = Credentials(access_key_id="AKIAABCDEFGHIJKLMNOP", secret_access_key="secret")
 
 
 def now() -> datetime:
@@ -67,7 +67,7 @@ class Rig:
         self.accepted = Accepted()
         self.endpoints: dict[str, str] = {}
         self.prefixes: list[str] = []
-        self.keys: Keys | None = KEYS
+        self.keys: Credentials | None = KEYS
 
     async def tell(self, kind: Any, target: str, outcome: Outcome | None = None) -> None:
         post = Post(

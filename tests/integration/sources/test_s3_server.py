@@ -15,8 +15,8 @@ import botocore.config
 import pytest
 
 from klambda_core.crd.code import S3Source
+from klambda_gateway.auth.signer import Credentials
 from klambda_gateway.code.fetching import Allowed, Fetcher, Unfetched
-from klambda_gateway.code.signing import Credentials
 from tests.support.apiserver import free_ports
 from tools.cluster.layout import Layout
 from tools.cluster.programs import VERSITYGW, ensure

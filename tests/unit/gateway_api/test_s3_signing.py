@@ -10,7 +10,8 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 
-from klambda_gateway.code.signing import Credentials, signed_get
+from klambda_gateway.auth.signer import Credentials
+from klambda_gateway.code.signing import signed_get
 
 NOW = datetime(2026, 11, 21, 12, 0, 1, tzinfo=UTC)
 KEY = Credentials(access_key_id="AKIA", secret_access_key="secret/+")

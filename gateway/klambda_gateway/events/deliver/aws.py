@@ -16,8 +16,9 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from klambda_gateway.auth.signer import Credentials
 from klambda_gateway.events.deliver.port import DeliveryFailed
-from klambda_gateway.events.deliver.signing import Keys, signed_headers
+from klambda_gateway.events.deliver.signing import signed_headers
 from klambda_gateway.events.deliver.targets import Target
 
 ANSWER_S: Final = 10.0
@@ -37,7 +38,7 @@ class AwsMessages:
         session: Callable[[], aiohttp.ClientSession],
         *,
         endpoints: Mapping[str, str],
-        keys: Keys | None,
+        keys: Credentials | None,
         now: Callable[[], datetime],
     ) -> None:
         """``endpoints``: of ``sqs`` and ``sns``; what has none cannot be told."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from klambda_gateway.events.deliver.signing import Keys
+from klambda_gateway.auth.signer import Credentials
 from klambda_gateway.events.policy import Waits
 from klambda_gateway.events.settings import EventSettings
 from klambda_gateway.settings import SettingsError, from_environment
@@ -43,7 +43,7 @@ def test_everything_can_be_said() -> None:
         waits=Waits(retries=(1.0, 2.5), backoff_first=0.1, backoff_longest=5.0, deliveries=3),
         endpoints={"sqs": "http://q"},
         http_prefixes=("http://sink/",),
-        keys=Keys(access_key="AKIA", secret="s"),
+        keys=Credentials(access_key_id="AKIA", secret_access_key="s"),
     )
 
 

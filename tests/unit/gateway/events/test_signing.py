@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from unittest import mock
@@ -13,11 +14,12 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 
+from klambda_gateway.auth.signer import Credentials
 from klambda_gateway.auth.sigv4 import Signable, Verifier, read_claim
-from klambda_gateway.events.deliver.signing import Keys, signed_headers
+from klambda_gateway.events.deliver.signing import signed_headers
 
 NOW = datetime(2026, 11, 27, 2, 30, 5, tzinfo=UTC)
-KEYS = Keys(access_key="AKIAABCDEFGHIJKLMNOP", secret="s3cret/+=")
+KEYS = Credentials(access_key_id="AKIAABCDEFGHIJKLMNOP", secret_access_key="s3cret/+=")
 
 
 @pytest.mark.parametrize("url", ["http://sqs.local:9324/", "https://sqs.eu-west-1.amazonaws.com/"])
@@ -29,12 +31,14 @@ def test_as_botocore_signs(url: str, token: str | None, service: str) -> None:
         "Content-Type": "application/x-amz-json-1.0",
         "X-Amz-Target": "AmazonSQS.SendMessage",
     }
-    keys = Keys(access_key=KEYS.access_key, secret=KEYS.secret, token=token)
+    keys = replace(KEYS, session_token=token)
     ours = signed_headers(
         url, body, headers, keys=keys, region="eu-west-1", service=service, now=NOW
     )
     request: Any = botocore.awsrequest.AWSRequest("POST", url, headers=headers, data=body)
-    credentials = botocore.credentials.Credentials(keys.access_key, keys.secret, token)
+    credentials = botocore.credentials.Credentials(
+        keys.access_key_id, keys.secret_access_key, token
+    )
     with mock.patch("botocore.auth.get_current_datetime", return_value=NOW.replace(tzinfo=None)):
         botocore.auth.SigV4Auth(credentials, service, "eu-west-1").add_auth(request)
     assert ours["authorization"] == request.headers["Authorization"]
@@ -58,7 +62,7 @@ def test_our_verifier_takes_it() -> None:
     Verifier("us-east-1").check(
         request,
         read_claim(request),
-        secret=KEYS.secret,
+        secret=KEYS.secret_access_key,
         body_sha256=hashlib.sha256(body).hexdigest(),
         now=NOW,
     )
