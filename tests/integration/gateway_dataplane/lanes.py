@@ -140,6 +140,8 @@ async def exchange(port: int, raw: bytes, cuts: Sequence[int] = ()) -> bytes:
     received = bytearray()
     try:
         for piece in pieces(raw, cuts):
+            if writer.transport.is_closing():
+                break  # the server has said what it had to say, and hung up
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0.001 if cuts else 0)
