@@ -1,0 +1,77 @@
+"""Refusals of a function's code: packages, signatures, container images."""
+
+from __future__ import annotations
+
+from klambda_core.errors.kinds import (
+    ACCESS_DENIED,
+    CODE_VERIFICATION_FAILED,
+    REQUEST_ENTITY_TOO_LARGE,
+    LambdaError,
+    invalid_parameter,
+)
+
+
+def bad_zip() -> LambdaError:
+    """The upload is no readable zip (K)."""
+    return invalid_parameter(
+        "Could not unzip uploaded file. Please check your file, then try to upload again."
+    )
+
+
+def empty_zip() -> LambdaError:
+    """The upload is empty (K)."""
+    return invalid_parameter("Uploaded file must be a non-empty zip")
+
+
+def unzipped_too_big(limit: int) -> LambdaError:
+    """The zip unpacks to more than 250 MB (K)."""
+    return invalid_parameter(f"Unzipped size must be smaller than {limit} bytes")
+
+
+def zipped_too_big(limit: int) -> LambdaError:
+    """A direct upload over 50 MB (L)."""
+    return LambdaError(REQUEST_ENTITY_TOO_LARGE, f"Zipped size must be smaller than {limit} bytes")
+
+
+def signature_refused(function_name: str) -> LambdaError:
+    """Unsigned code under a config that enforces signatures (D: recorded in aws-cdk's issues)."""
+    return LambdaError(
+        CODE_VERIFICATION_FAILED,
+        "Lambda cannot deploy the function. The function or layer might be signed using a "
+        "signature that the client is not configured to accept. Check the provided signature for "
+        f"{function_name}.",
+    )
+
+
+def image_uri_needed(verb: str) -> LambdaError:
+    """400: an image function without an image (L for ``updating``)."""
+    return invalid_parameter(
+        f"Please provide ImageUri when {verb} a function with packageType Image."
+    )
+
+
+def image_uri_unwanted(verb: str) -> LambdaError:
+    """400: an image for a deployment package (L for ``updating``)."""
+    return invalid_parameter(
+        f"Please don't provide ImageUri when {verb} a function with packageType Zip."
+    )
+
+
+def image_missing(uri: str) -> LambdaError:
+    """400: the registry has no such image (K)."""
+    return invalid_parameter(f"Source image {uri} does not exist. Provide a valid source image.")
+
+
+def image_invalid(uri: str, detail: str) -> LambdaError:
+    """400: what is there is no image that could run (K; the detail is ours)."""
+    return invalid_parameter(
+        f"Source image {uri} is not valid. Provide a valid source image. {detail}"
+    )
+
+
+def image_denied() -> LambdaError:
+    """403: the registry wants credentials that the installation does not have (K)."""
+    return LambdaError(
+        ACCESS_DENIED,
+        "Lambda does not have permission to access the ECR image. Check the ECR permissions.",
+    )

@@ -1,0 +1,32 @@
+"""Refusals of an invocation: its payload, and no room for it."""
+
+from __future__ import annotations
+
+from klambda_core.errors.kinds import (
+    INVALID_REQUEST_CONTENT,
+    REQUEST_TOO_LARGE,
+    TOO_MANY_REQUESTS,
+    LambdaError,
+)
+
+
+def payload_too_large(size: int, invocation_type: str, limit: int) -> LambdaError:
+    """The event is over the limit of its invocation type (M, K)."""
+    return LambdaError(
+        REQUEST_TOO_LARGE,
+        f"{size} byte payload is too large for the {invocation_type} invocation type "
+        f"(limit {limit} bytes)",
+    )
+
+
+def payload_not_json(detail: str) -> LambdaError:
+    """The event is not JSON; clients match the prefix, the detail is the parser's (K)."""
+    return LambdaError(
+        INVALID_REQUEST_CONTENT,
+        "Could not parse request body into json: Could not parse payload into json: " + detail,
+    )
+
+
+def throttled(reason: str, *, retry_after: int | None = None) -> LambdaError:
+    """No room now: one of the ``REASON_…`` (M; text L)."""
+    return LambdaError(TOO_MANY_REQUESTS, "Rate Exceeded.", reason=reason, retry_after=retry_after)

@@ -1,0 +1,64 @@
+"""Refusals of a request as such, before anybody looks at what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from klambda_core.errors.kinds import (
+    HEAD_TOO_LARGE,
+    REQUEST_ENTITY_TOO_LARGE,
+    REQUEST_TIMEOUT,
+    SERIALIZATION,
+    SERVICE,
+    SERVICE_UNAVAILABLE,
+    VALIDATION,
+    LambdaError,
+    invalid_parameter,
+)
+
+
+def validation(problems: Sequence[str]) -> LambdaError:
+    """The framework's shape validation: all problems of one request (L)."""
+    noun = "error" if len(problems) == 1 else "errors"
+    text = f"{len(problems)} validation {noun} detected: {'; '.join(problems)}"
+    return LambdaError(VALIDATION, text)
+
+
+def serialization(message: str) -> LambdaError:
+    """The body is not what the protocol says (L)."""
+    return LambdaError(SERIALIZATION, message)
+
+
+def unsupported(operation: str) -> LambdaError:
+    """An operation that AWS has and this installation does not (O)."""
+    return invalid_parameter(f"The operation {operation} is not supported by this installation.")
+
+
+def request_too_big(limit: int, operation: str) -> LambdaError:
+    """The request itself over its limit (L)."""
+    return LambdaError(
+        REQUEST_ENTITY_TOO_LARGE,
+        f"Request must be smaller than {limit} bytes for the {operation} operation",
+    )
+
+
+def head_too_large(limit: int) -> LambdaError:
+    """Request line and headers over their limit (O)."""
+    return LambdaError(
+        HEAD_TOO_LARGE, f"Request line and headers must be smaller than {limit} bytes"
+    )
+
+
+def request_timed_out() -> LambdaError:
+    """A request that did not arrive in its time (O)."""
+    return LambdaError(REQUEST_TIMEOUT, "The request did not arrive in time.")
+
+
+def service(message: str = "An error occurred and the request cannot be processed.") -> LambdaError:
+    """Our fault (O)."""
+    return LambdaError(SERVICE, message)
+
+
+def unavailable(message: str) -> LambdaError:
+    """Our fault, and worth another try: SDKs retry a 503 (O)."""
+    return LambdaError(SERVICE_UNAVAILABLE, message)
