@@ -14,13 +14,16 @@ import time
 import urllib.error
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import botocore.exceptions
 import pytest
 
 from tests.support.cluster import CONTROL_PLANE, Cluster, wait_until
+from tests.support.door import Door, NotServed
 from tests.support.lookup import look
 from tests.support.postgres import running
 
@@ -43,6 +46,14 @@ def handler(event, context):
     return count
 """
 """Returns little: what it is told contains what it answered before, again and again."""
+PROOF = """
+def handler(event, context):
+    if event % 1000 == 999:
+        raise ValueError(str(event))
+    return {'heard': event}
+"""
+MANY, MANY_KILLS = 100_000, 40
+T = TypeVar("T")
 ONE = {"ReservedConcurrentExecutions": 1}
 """Whoever remembers must be one instance."""
 
@@ -209,10 +220,13 @@ def test_a_loop_of_two_functions_is_stopped(functions: Functions) -> None:
     assert (functions.seen(first), functions.seen(second)) == (16, 16)
 
 
+PARTS = ("store", "gateway", "operator", "instance")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_no_event_is_lost_when_parts_are_killed(cluster: Cluster, functions: Functions) -> None:
-    lose_nothing(cluster, functions, events=300, kills=["store", "gateway", "operator"])
+    lose_nothing(cluster, functions, events=300, kills=PARTS)
 
 
 @pytest.mark.full
@@ -221,13 +235,16 @@ def test_no_event_of_many_is_lost_when_parts_are_killed(
     cluster: Cluster, functions: Functions
 ) -> None:
     chance = random.Random(7)
-    kills = [chance.choice(["store", "gateway", "operator"]) for _ in range(40)]
-    lose_nothing(cluster, functions, events=100_000, kills=kills)
+    kills = [chance.choice(PARTS) for _ in range(MANY_KILLS)]
+    lose_nothing(cluster, functions, events=MANY, kills=kills)
 
 
 @pytest.mark.full
-@pytest.mark.timeout(900)
-def test_no_event_is_lost_in_postgresql_either(cluster: Cluster, functions: Functions) -> None:
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("events", "kills"), [(300, 4), (MANY, MANY_KILLS)])
+def test_no_event_is_lost_in_postgresql_either(
+    cluster: Cluster, functions: Functions, events: int, kills: int
+) -> None:
     with running(host_address(cluster)) as server, events_in(cluster, server.fresh_database()):
 
         def crash() -> None:
@@ -235,8 +252,10 @@ def test_no_event_is_lost_in_postgresql_either(cluster: Cluster, functions: Func
             time.sleep(1)
             server.start()
 
-        kills: list[str | Callable[[], None]] = ["store", crash, "gateway", crash, "operator"]
-        lose_nothing(cluster, functions, events=300, kills=kills)
+        chance = random.Random(8)
+        chosen: list[str | Callable[[], None]] = [crash, "store", "instance", crash]
+        chosen += [chance.choice((crash, *PARTS)) for _ in range(kills - len(chosen))]
+        lose_nothing(cluster, functions, events=events, kills=chosen)
 
 
 def host_address(cluster: Cluster) -> str:
@@ -274,53 +293,91 @@ def lose_nothing(
     kills: Sequence[str | Callable[[], None]],
 ) -> None:
     """Send while parts die; the function must have answered every event that got a 202."""
-    name = functions.recorder("proof")
+    name = functions.recorder("proof", PROOF)
+    cluster.aws.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=3)
     acknowledged: dict[str, int] = {}
-    left = iter(range(events))
-    lock = threading.Lock()
+    left, lock = iter(range(events)), threading.Lock()
 
-    def send() -> None:
+    def send(door: Door) -> None:
         for number in left_of(left, lock):
             while True:
                 try:
-                    acknowledged[functions.send(name, number)] = number
+                    acknowledged[door.send(name, number)] = number
                     break
-                except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError):
+                except NotServed:
                     time.sleep(0.1)
 
-    senders = [threading.Thread(target=send) for _ in range(4)]
-    for each in senders:
-        each.start()
-    chance = random.Random(events)
-    for component in kills:
-        time.sleep(chance.uniform(0.5, 2))
-        if isinstance(component, str):
-            cluster.kill(component)
+    with ThreadPoolExecutor(4) as senders:
+        began = time.monotonic()
+        sending = [senders.submit(send, door_to(cluster)) for _ in range(4)]
+        chance = random.Random(events)
+        for component in kills:
+            time.sleep(chance.uniform(0.5, 2))
+            if component == "instance":
+                cluster.kill_instance(name, chance.choice)
+            elif isinstance(component, str):
+                cluster.kill(component)
+            else:
+                component()
+            cluster.wait_ready()
+        for each in sending:
+            each.result()
+        sent = time.monotonic() - began
+        assert sorted(acknowledged.values()) == list(range(events))
+        left_over = iter(list(acknowledged.items()))
+        counting = [
+            senders.submit(judge, door_to(cluster), left_of(left_over, lock)) for _ in range(4)
+        ]
+        again = sum(each.result() for each in counting)
+    took = time.monotonic() - began
+    print(
+        f"{events} events, {len(kills)} kills: sent in {sent:.0f} s, over and looked at after "
+        f"{took:.0f} s; leased {again} times more than needed"
+    )
+
+
+def door_to(cluster: Cluster) -> Door:
+    return Door(cluster.endpoint, cluster.credentials(), cluster.env["AWS_REGION"])
+
+
+def judge(door: Door, events: Iterator[tuple[str, int]]) -> int:
+    """Look at what became of events; return how often they were leased without need."""
+    again = 0
+    for request_id, number in events:
+        look = partial(settled, door, request_id)
+        shown = wait_until(f"{request_id} is over", look, timeout=900)
+        if fails(number):
+            outcome = (shown["State"], shown["Attempts"], shown["ResponsePayload"]["errorMessage"])
+            assert outcome == ("Failed", 3, str(number)), shown
+            took = moment(shown["SettledAt"]) - moment(shown["ReceivedAt"])
+            assert took >= timedelta(seconds=180), "a minute before the first retry, then two"
+            again += int(shown["Leases"]) - 3
         else:
-            component()
-        cluster.wait_ready()
-    for each in senders:
-        each.join()
-    assert sorted(acknowledged.values()) == list(range(events))
-    runs = 0
-    for request_id, number in acknowledged.items():
-        shown = wait_until(
-            f"{request_id} is over", partial(settled, functions, request_id), timeout=180
-        )
-        assert (shown["State"], shown["ResponsePayload"]) == ("Succeeded", {"heard": number})
-        runs += shown["Leases"]
-    print(f"{events} events, {len(kills)} kills: leased {runs - events} times more than once")
+            outcome = (shown["State"], shown["Attempts"], shown["ResponsePayload"])
+            assert outcome == ("Succeeded", 1, {"heard": number}), shown
+            again += int(shown["Leases"]) - 1
+    door.close()
+    return again
 
 
-def settled(functions: Functions, request_id: str) -> Any:
+def settled(door: Door, request_id: str) -> Any:
     """The record of an invocation that is over; a gateway may be on its way back."""
-    with contextlib.suppress(OSError):
-        shown = functions.look(request_id)
+    with contextlib.suppress(NotServed):
+        shown = door.look(request_id)
         return shown if "SettledAt" in shown else None
     return None
 
 
-def left_of(numbers: Iterator[int], lock: threading.Lock) -> Iterator[int]:
+def fails(number: int) -> bool:
+    """As PROOF decides."""
+    return number % 1000 == 999
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def left_of(numbers: Iterator[T], lock: threading.Lock) -> Iterator[T]:
     """Share an iterator among threads."""
     while True:
         with lock:

@@ -23,6 +23,7 @@ import boto3
 import botocore.config
 
 from klambda_core.tickets import ticket
+from klambda_gateway.auth.signer import Credentials
 from tools.cluster.layout import Layout
 
 LAYOUT = Layout.of(os.environ)
@@ -241,13 +242,30 @@ class Cluster:
     def kill(self, component: str) -> None:
         """End every process of a part with SIGKILL and let Kubernetes make a new pod."""
         for pod in self.pods_of(component):
-            for pid in processes_of(pod["metadata"]["uid"]):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            self.kubectl(
-                "delete", "pod", "-n", CONTROL_PLANE, pod["metadata"]["name"], "--force",
-                "--grace-period=0", "--wait=false", check=False,
-            )  # fmt: skip
+            self._kill(pod)
+
+    def kill_instance(self, function: str, draw: Callable[[Any], Any]) -> None:
+        """End one of a function's instances, if there is one, as hard as `kill` does."""
+        pods = self.objects("pods", "-l", f"klambda.io/function={function}")
+        if pods:
+            self._kill(draw(pods))
+
+    def _kill(self, pod: Mapping[str, Any]) -> None:
+        meta = pod["metadata"]
+        for pid in processes_of(meta["uid"]):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.kubectl(
+            "delete", "pod", "-n", meta["namespace"], meta["name"], "--force",
+            "--grace-period=0", "--wait=false", check=False,
+        )  # fmt: skip
+
+    def credentials(self) -> Credentials:
+        """Return the key of `.klambda/env`, for callers that sign without boto3."""
+        return Credentials(
+            access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+            secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+        )
 
     def metrics(self, component: str) -> dict[str, float]:
         """Return a part's metrics, read through the API server."""

@@ -18,10 +18,10 @@ from klambda_gateway.routing.table import Entry
 NOTHING: Final = EventFacts()
 
 
-def situation(entry: Entry | None, uid: str, *, looping: bool) -> Situation:
-    """What the function of this uid is like."""
+def situation(entry: Entry | None, uid: str, *, looping: bool, certain: bool = True) -> Situation:
+    """What the function of this uid is like; ``certain``: whether Kubernetes was asked."""
     if entry is None:
-        return Situation(standing="unknown")
+        return Situation(standing="unknown" if certain else "unsure")
     if entry.function.uid != uid:
         return Situation(standing="recreated")
     return Situation(

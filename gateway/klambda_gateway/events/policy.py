@@ -24,7 +24,8 @@ RECURSION: Final = "RecursiveInvocation"
 GONE_LOOKS: Final = 3
 """A function that is unknown may be news that has not come yet: so often we look again."""
 
-Standing = Literal["here", "unknown", "recreated"]
+Standing = Literal["here", "unsure", "unknown", "recreated"]
+"""``unsure``: it is not in the table, and Kubernetes cannot be asked now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +94,8 @@ Decision = Again | Over | Drop
 
 def before(rules: Rules, waits: Waits, progress: Progress, situation: Situation) -> Decision | None:
     """Decide before an attempt; None: run it."""
+    if situation.standing == "unsure":
+        return _postponed(rules, waits, progress)
     if situation.standing != "here":
         if progress.backoffs >= GONE_LOOKS:
             return Drop(reason=f"the function is {_WORDS[situation.standing]}")
@@ -126,16 +129,21 @@ def after_refusal(rules: Rules, waits: Waits, progress: Progress, status: int) -
     """Decide after the platform did not run it: throttled, failed, or not able to ever."""
     if status in (400, 413):  # the event itself: it will not get better
         return Over(condition=RETRIES_EXHAUSTED, attempts=progress.attempts)
-    again = _back_off(waits, progress)
-    if progress.age + again.delay > rules.max_age:
-        return Over(condition=AGE_EXCEEDED, attempts=progress.attempts)
-    return again
+    return _postponed(rules, waits, progress)
 
 
 def after_failed_delivery(waits: Waits, progress: Progress) -> Again | None:
     """Decide after an outcome could not be told; None: give up."""
     again = _back_off(waits, progress)
     return again if again.backoffs < waits.deliveries else None
+
+
+def _postponed(rules: Rules, waits: Waits, progress: Progress) -> Again | Over:
+    """Back off, unless that would end beyond the event's age."""
+    again = _back_off(waits, progress)
+    if progress.age + again.delay > rules.max_age:
+        return Over(condition=AGE_EXCEEDED, attempts=progress.attempts)
+    return again
 
 
 def _back_off(waits: Waits, progress: Progress) -> Again:

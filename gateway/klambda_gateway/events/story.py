@@ -79,13 +79,13 @@ class Story:
         reports: Reports,
         invoker: Runs,
         known: Known,
-        refresh: Callable[[str, str], Awaitable[None]],
+        refresh: Callable[[str, str], Awaitable[bool]],
         deliverer: Deliverer,
         metrics: EventMetrics,
         waits: Waits,
         now: Callable[[], datetime],
     ) -> None:
-        """``refresh`` reads a function (namespace, AWS name) anew."""
+        """``refresh`` reads a function (namespace, AWS name) anew; False: it could not be asked."""
         self._reports = reports
         self._invoker = invoker
         self._known = known
@@ -114,12 +114,12 @@ class Story:
 
     async def _before(self, leased: Leased) -> Decision | None:
         event = leased.event
-        entry = self._known.get(event.namespace, event.function)
+        entry, certain = self._known.get(event.namespace, event.function), True
         if entry is None or entry.function.uid != event.function_uid:
-            await self._refresh(event.namespace, event.function)
+            certain = await self._refresh(event.namespace, event.function)
             entry = self._known.get(event.namespace, event.function)
         looping = lineage.looping(event.trace, event.function_uid)
-        situation = config.situation(entry, event.function_uid, looping=looping)
+        situation = config.situation(entry, event.function_uid, looping=looping, certain=certain)
         rules = config.rules(entry, event.qualifier)
         return policy.before(rules, self._waits, _progress(leased), situation)
 

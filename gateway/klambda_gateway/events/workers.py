@@ -214,6 +214,8 @@ class Workers:
                     self._wake.set()
 
     async def _renewing(self) -> None:
+        """Renew; a lease that is refused twice is lost (once: its report was quicker)."""
+        refused: set[str] = set()
         while True:
             await asyncio.sleep(RENEW_S)
             held = [(each.event.id, each.lease) for each in self._held.values()]
@@ -224,9 +226,9 @@ class Workers:
             except StoreAway as error:
                 _log.warning("not-renewed", events=len(held), error=str(error))
                 continue
-            still = {each.event.id for each in self._held.values()}
-            for event_id in lost & still:
+            for event_id in lost & refused:
                 _log.warning("lease-lost", request_id=event_id)
+            refused = lost & {each.event.id for each in self._held.values()}
 
     async def _counting(self) -> None:
         while True:

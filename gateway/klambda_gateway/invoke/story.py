@@ -53,8 +53,8 @@ class Finder(Protocol):
         """Return the target. Raises LambdaError 404 or 409."""
         ...
 
-    async def refresh(self, namespace: str, name: str) -> None:
-        """Read the function anew."""
+    async def refresh(self, namespace: str, name: str) -> bool:
+        """Read the function anew; return whether it could be read, or is certainly not there."""
         ...
 
 

@@ -55,6 +55,8 @@ class Finder:
         self._draw = draw
         self._reads: dict[Key, asyncio.Task[None]] = {}
         self._read_at: dict[Key, float] = {}
+        self._unsure: set[Key] = set()
+        """Of those, what Kubernetes could not be asked about."""
 
     def known(self, namespace: str, name: str, qualifier: str | None) -> Target | None:
         """Return the target when the table alone tells it."""
@@ -86,9 +88,11 @@ class Finder:
                 return found
             await asyncio.sleep(PUBLISHED_STEP_S)
 
-    async def refresh(self, namespace: str, name: str) -> None:
-        """Read the function anew, whatever the table says."""
-        await self._reread((namespace, name, None))
+    async def refresh(self, namespace: str, name: str) -> bool:
+        """Read the function anew; return whether that it is there, or not, is certain now."""
+        key = (namespace, name, None)
+        await self._reread(key)
+        return key not in self._unsure
 
     def _resolve(self, namespace: str, name: str, qualifier: str | None) -> Target | Problem:
         return resolve(self._table.get(namespace, name), qualifier, self._draw())
@@ -106,7 +110,7 @@ class Finder:
 
     async def _fetch(self, key: Key) -> None:
         namespace, name, qualifier = key
-        await self._take(FUNCTION, namespace, names.object_name(name))
+        certain = await self._take(FUNCTION, namespace, names.object_name(name))
         entry = self._table.get(namespace, name)
         if entry is not None and qualifier not in (None, LATEST):
             await self._fetch_child(entry, str(qualifier))
@@ -114,6 +118,9 @@ class Finder:
         self._read_at = {
             each: at for each, at in self._read_at.items() if now - at < NEGATIVE_S
         } | {key: now}
+        self._unsure = {each for each in self._unsure if each in self._read_at} - {key}
+        if not certain:
+            self._unsure.add(key)
 
     async def _fetch_child(self, parent: Entry, qualifier: str) -> None:
         namespace, function = parent.function.namespace, parent.function.name
@@ -127,10 +134,13 @@ class Finder:
             if is_version(version):
                 await self._take(VERSION, namespace, names.version_name(function, int(version)))
 
-    async def _take(self, kind: Kind, namespace: str, name: str) -> None:
+    async def _take(self, kind: Kind, namespace: str, name: str) -> bool:
+        """Read one object into the mirrors; return whether Kubernetes could be asked."""
         try:
             self._observe(kind, await self._read(kind, namespace, name))
         except NotFound:
             pass
         except KubeError as error:  # the table is all there is to go by, then
             _log.warning("reread-failed", kind=kind.plural, name=name, error=str(error))
+            return False
+        return True

@@ -5,6 +5,9 @@ and they become the next group: the busier, the larger, so that throughput is no
 fsync. A work's result is told only when its group is on the disk. When a group fails, each of its
 works is tried alone, so that one cannot fail another.
 
+No cursor leaves the thread: who lets go of one resets its statement, and that of a caller's thread
+would be in the middle of another work with the same statement, which then fails as misuse.
+
 Place: below ``sqlite``. Not here: what a work does.
 """
 
@@ -90,13 +93,17 @@ class Writer:
     def _transaction(self, works: list[Work]) -> list[Any]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            results = [work(self._connection) for work in works]
+            results = [_plain(work(self._connection)) for work in works]
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
         return results
+
+
+def _plain(result: Any) -> Any:
+    return None if isinstance(result, sqlite3.Cursor) else result
 
 
 def _tell(futures: list[asyncio.Future[Any]], outcomes: list[Any]) -> None:

@@ -109,7 +109,12 @@ def failure(**members: Any) -> Outcome:
 def received(endpoint: str, name: str) -> dict[str, Any]:
     client = sqs(endpoint)
     url = client.get_queue_url(QueueName=name)["QueueUrl"]
-    answer = client.receive_message(QueueUrl=url, MessageAttributeNames=["All"], WaitTimeSeconds=5)
+    answer = client.receive_message(
+        QueueUrl=url,
+        MessageAttributeNames=["All"],
+        MessageSystemAttributeNames=["All"],
+        WaitTimeSeconds=5,
+    )
     (message,) = answer["Messages"]
     client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     found: dict[str, Any] = message
@@ -143,6 +148,25 @@ async def test_a_dead_letter_is_the_event_with_three_attributes(
         "ErrorCode": ("Number", "200"),
         "ErrorMessage": ("String", "ü"),
     }
+
+
+@pytest.mark.parametrize("kind", ["on-failure", "dead-letter"])
+@pytest.mark.parametrize(
+    ("trace", "travels"),
+    [("Root=1-0123abcd-0123456789abcdef01234567;Sampled=0", True), ("a client's own", False)],
+)
+async def test_the_trace_and_its_lineage_go_along(
+    rig: Rig, sqs_endpoint: str, kind: str, trace: str, travels: bool
+) -> None:
+    sqs(sqs_endpoint).create_queue(QueueName="results")
+    rig.endpoints = {"sqs": sqs_endpoint}
+    one = event(trace=trace)
+    await rig.tell(kind, QUEUE, failure(event=one))
+    told = received(sqs_endpoint, "results")["Attributes"].get("AWSTraceHeader")
+    assert (told is not None) == travels
+    if travels:
+        assert told.startswith(trace)
+        assert passes(told, one.function_uid) == 1
 
 
 async def test_a_queue_that_is_not_there(rig: Rig, sqs_endpoint: str) -> None:

@@ -105,6 +105,21 @@ async def test_works_are_committed_in_groups_and_fail_alone(tmp_path: Path) -> N
         await writer.do(lambda _: None)
 
 
+async def test_many_callers_at_once_are_never_refused(tmp_path: Path) -> None:
+    """Two puts of one group share a statement; nobody may let go of it in another thread."""
+    store = SqliteEvents(tmp_path)
+    await store.open()
+
+    async def caller() -> None:
+        for _ in range(60):
+            await store.put([event() for _ in range(30)], NOW)
+
+    await asyncio.gather(*(caller() for _ in range(6)))
+    (queue,) = await store.stats(NOW)
+    assert queue.depth == 6 * 60 * 30
+    await store.close()
+
+
 async def test_what_was_put_is_in_the_log_on_the_disk(tmp_path: Path) -> None:
     store = SqliteEvents(tmp_path)
     await store.open()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import aiohttp
 
 from klambda_core.events import Delivery
+from klambda_gateway.events import lineage
 from klambda_gateway.events.deliver.aws import AwsMessages
 from klambda_gateway.events.deliver.function import Functions
 from klambda_gateway.events.deliver.port import DeliveryFailed
@@ -47,14 +48,15 @@ class Post:
 
     async def deliver(self, delivery: Delivery, outcome: Outcome) -> None:
         """See the port."""
-        target = read_target(delivery.target)
+        target, event = read_target(delivery.target), outcome.event
+        trace = lineage.passed(event.trace, event.function_uid)
         if isinstance(target, NoTarget):
             raise DeliveryFailed(target.why)
         if delivery.kind == "dead-letter":
             if target.kind not in ("sqs", "sns"):
                 raise DeliveryFailed("a dead-letter queue is an SQS queue or an SNS topic")
             attributes = dead_letter_attributes(outcome)
-            await self._messages.send(target, outcome.event.payload, attributes)
+            await self._messages.send(target, event.payload, attributes, trace)
             return
         match target.kind:
             case "lambda":
@@ -62,4 +64,4 @@ class Post:
             case "http":
                 await self._sinks.send(target, record(outcome), outcome)
             case "sqs" | "sns":
-                await self._messages.send(target, record(outcome), {})
+                await self._messages.send(target, record(outcome), {}, trace)

@@ -71,6 +71,15 @@ HERE = Situation()
             Situation(standing="recreated"),
             Drop(reason="the function is another one of the same name"),
         ),
+        # nobody can say whether it is there: like any system error, however often, within the age
+        (LAMBDAS, progress(1, GONE_LOOKS), Situation(standing="unsure"), again(8, 1, 4)),
+        (LAMBDAS, progress(1, 20), Situation(standing="unsure"), again(300, 1, 21)),
+        (
+            Rules(max_age=60),
+            progress(0, 20, 50),
+            Situation(standing="unsure"),
+            over("EventAgeExceeded", 0),
+        ),
         # gone counts before everything else
         (
             Rules(max_age=60),

@@ -58,6 +58,7 @@ class World:
         self.log: list[Any] = []
         """Reports and deliveries in their order."""
         self.refreshed = 0
+        self.certain = True
         self.unreachable: set[str] = set()
         self.lost = False
         self.metrics = Metrics("gateway")
@@ -67,8 +68,9 @@ class World:
         assert (namespace, aws_name) == ("default", "f")
         return None if self.function is None else Entry(function=self.function)
 
-    async def refresh(self, *_: str) -> None:
+    async def refresh(self, *_: str) -> bool:
         self.refreshed += 1
+        return self.certain
 
     async def invoke(self, request: InvokeRequest) -> InvokeAnswer:
         self.requests.append(request)
@@ -269,11 +271,20 @@ def test_a_function_that_is_gone_drops_the_event_after_another_look(
     assert world.counted('async_events_dropped_total{condition="gone"} 1.0')
 
 
+def test_while_kubernetes_cannot_be_asked_nothing_is_dropped() -> None:
+    world = World(None)
+    world.certain = False
+    world.work_on(leased(backoffs=7))
+    assert (world.log[-1].delay, world.log[-1].backoffs) == (128, 8)
+    assert world.requests == []
+
+
 def test_a_function_that_is_found_by_reading_again_runs() -> None:
     world = World(None)
 
-    async def found(*_: str) -> None:
+    async def found(*_: str) -> bool:
         world.function = FUNCTION
+        return True
 
     world.refresh = found  # type: ignore[method-assign]
     world.work_on(leased())

@@ -106,3 +106,11 @@ async def test_without_kubernetes_the_table_is_all_there_is() -> None:
     cluster.away = True
     with pytest.raises(LambdaError, match="not found"):
         await cluster.finder.find("default", "area", None, ARN)
+    assert not await cluster.finder.refresh("default", "area"), "asked a moment ago, in vain"
+
+
+@pytest.mark.parametrize("objects", [(), (FN,)])
+async def test_what_kubernetes_has_said_is_certain(objects: tuple[dict[str, Any], ...]) -> None:
+    cluster = Cluster(*objects)
+    assert await cluster.finder.refresh("default", "area")
+    assert (cluster.table.get("default", "area") is not None) == bool(objects)
