@@ -38,7 +38,7 @@ REFERENCES: Mapping[tuple[str, str], str] = {
     ("DeleteFunctionRequest", "FunctionName"): "FunctionName",
 }
 
-_CONSTRAINTS = ("min", "max", "pattern", "enum", "streaming")
+_CONSTRAINTS = ("min", "max", "pattern", "enum", "streaming", "sensitive")
 
 
 def extract() -> dict[str, Any]:

@@ -147,11 +147,15 @@ def problem_of(spec: Mapping[str, Any]) -> str | None:
     source = source_of(spec)
     if source is None:
         arn = spec.get("eventSourceArn")
-        return "Unrecognized event source." if arn is None else f"Unsupported source arn : {arn}"
+        if arn is None:
+            return "Unrecognized event source."
+        # Recorded in aws-controllers-k8s/community#2250.
+        return f"Unrecognized event source. Unsupported source arn : {arn}"
     traits = TRAITS[source]
     return (
         _misplaced(spec, source, traits)
         or _start(spec, source, traits)
+        or _missing(spec, traits)
         or _batch(spec, source, traits)
         or _ages(spec)
         or _filters(spec)
@@ -169,23 +173,33 @@ def _misplaced(spec: Mapping[str, Any], source: Source, traits: Traits) -> str |
     return None
 
 
+def _missing(spec: Mapping[str, Any], traits: Traits) -> str | None:
+    """A topic or a queue (API reference: the name of the Kafka topic, of the broker's queue)."""
+    for name in ("topics", "queues"):
+        if name in traits.members and not spec.get(name):
+            return _null(name)
+    return None
+
+
+def _null(name: str) -> str:
+    """In the words of a starting position that is not given (L)."""
+    return (
+        f"1 validation error detected: Value null at '{name}' failed to satisfy constraint: Member "
+        "must not be null."
+    )
+
+
 def _start(spec: Mapping[str, Any], source: Source, traits: Traits) -> str | None:
     position = spec.get("startingPosition")
     if not traits.needs_start:
         return None
     if position is None:
-        return (
-            "1 validation error detected: Value null at 'startingPosition' failed to satisfy "
-            "constraint: Member must not be null."
-        )
+        return _null("startingPosition")
     if position == "AT_TIMESTAMP":
         if source is Source.DYNAMODB:
             return f"Unsupported starting position for arn type: {spec['eventSourceArn']}"
         if "startingPositionTimestamp" not in spec:
-            return (
-                "1 validation error detected: Value null at 'startingPositionTimestamp' failed to "
-                "satisfy constraint: Member must not be null."
-            )
+            return _null("startingPositionTimestamp")
     elif "startingPositionTimestamp" in spec:
         return "StartingPositionTimestamp is only valid with StartingPosition AT_TIMESTAMP."
     return None

@@ -8,7 +8,7 @@ from klambda_core.errors.kinds import LambdaError, invalid_parameter
 
 
 def role_not_assumable() -> LambdaError:
-    """A role that does not trust the function to take it (K)."""
+    """A role that does not trust the function to take it (D: recorded in many clients' retries)."""
     return invalid_parameter("The role defined for the function cannot be assumed by Lambda.")
 
 
@@ -38,7 +38,7 @@ def environment_too_big(measured: str) -> LambdaError:
 
 
 def environment_reserved(keys: Sequence[str]) -> LambdaError:
-    """Reserved variable names (K)."""
+    """Reserved variable names (D: recorded in mattermost/mattermost-cloud-monitoring#264)."""
     return invalid_parameter(
         "Lambda was unable to configure your environment variables because the environment "
         "variables you have provided contains reserved keys that are currently not supported for "
@@ -55,7 +55,7 @@ def runtime_and_handler_needed() -> LambdaError:
 
 
 def image_without_runtime() -> LambdaError:
-    """400: members of deployment packages for a container image (K)."""
+    """400: members of packages for an image (D: recorded in pulumi/pulumi-aws#5439)."""
     return invalid_parameter(
         "Please don't provide Handler or Runtime or Layer when the intended function PackageType "
         "is Image."
@@ -66,4 +66,48 @@ def image_config_for_zip() -> LambdaError:
     """400: ImageConfig for a deployment package (K)."""
     return invalid_parameter(
         "Please don't provide ImageConfig when the intended function PackageType is Zip."
+    )
+
+
+def log_level_needs_json() -> LambdaError:
+    """Log levels for plain text (D: recorded in aws/aws-cdk#28045)."""
+    return invalid_parameter(
+        'LogLevel is not supported when LogFormat is set to "Text". Remove LogLevel from your '
+        'request or change the LogFormat to "Json" and try again.'
+    )
+
+
+def subnets_without_groups() -> LambdaError:
+    """One of both without the other (D: recorded in aws/aws-sdk-js#1293)."""
+    return invalid_parameter("SubnetIds and SecurityIds must coexist or be both empty list.")
+
+
+def file_system_needs_vpc(arn: str) -> LambdaError:
+    """A file system outside of a VPC (D: recorded in aws-cloudformation/cfn-lint#4408)."""
+    return invalid_parameter(
+        f"Function must be configured to execute in a VPC to reference access point {arn}."
+    )
+
+
+def vpc_needed_by_file_system(arn: str) -> LambdaError:
+    """A VPC taken from under a file system (D: recorded in aws/chalice#1453)."""
+    return invalid_parameter(
+        f"Function VPC configuration cannot be removed with access point {arn} referenced."
+    )
+
+
+def snap_start_runtime(runtime: str | None) -> LambdaError:
+    """SnapStart for a runtime without it (D: recorded in aws-samples/bedrock-chat#617)."""
+    return invalid_parameter(f"{runtime} is not supported for SnapStart enabled functions.")
+
+
+def snap_start_excludes(what: str) -> LambdaError:
+    """SnapStart beside what the developer guide excludes (the rule D, the words O)."""
+    return invalid_parameter(f"{what} is not supported for SnapStart enabled functions.")
+
+
+def no_dead_letter_target(arn: str) -> LambdaError:
+    """A dead letter target that is neither a queue nor a topic (the rule D, the words O)."""
+    return invalid_parameter(
+        f"The dead letter target {arn} is neither an Amazon SQS queue nor an Amazon SNS topic."
     )

@@ -65,7 +65,7 @@ def update_in_progress(arn: str) -> LambdaError:
 
 
 def wrong_state(state: str) -> LambdaError:
-    """Invoke or change of a function that is Pending or Failed (K)."""
+    """Invoke or change while Pending or Failed (D: recorded in faastjs/faast.js#758)."""
     return conflict(
         "The operation cannot be performed at this time. "
         f"The function is currently in the following state: {state}"
@@ -125,6 +125,13 @@ def no_provisioned_concurrency() -> LambdaError:
     return LambdaError(
         PROVISIONED_CONCURRENCY_NOT_FOUND,
         "No Provisioned Concurrency Config found for this function",
+    )
+
+
+def unpublished() -> LambdaError:
+    """Provisioned concurrency of ``$LATEST``, or of an alias that leads to it (L)."""
+    return invalid_parameter(
+        "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
     )
 
 

@@ -19,6 +19,7 @@ from klambda_gateway.api.lookup import check_revision, function_of, place_of
 from klambda_gateway.api.naming import Target
 from klambda_gateway.api.objects import NameBusy, merge_members
 from klambda_gateway.api.paging import page, with_marker
+from klambda_gateway.api.provisioned import check_versions
 from klambda_gateway.api.views import alias_configuration, alias_version
 
 
@@ -72,6 +73,8 @@ async def update_alias(services: Services, call: Call) -> Reply:
     version = given.get("FunctionVersion", alias_version(alias))
     weights = _weights_after(alias, given)
     await _check_versions(services, function, target, version, weights)
+    if alias.spec.provisioned_concurrent_executions is not None and _leads_elsewhere(given):
+        await check_versions(services, function, {version, *weights})
 
     def decide(current: Alias) -> Json:
         check_revision(current, given.get("RevisionId"))
@@ -113,6 +116,10 @@ def _shown(alias: Alias, function: Function, call: Call) -> Json:
 
 def _exists(arn: str) -> errors.LambdaError:
     return errors.conflict(f"Alias already exists: {arn}")
+
+
+def _leads_elsewhere(given: Mapping[str, object]) -> bool:
+    return "FunctionVersion" in given or "RoutingConfig" in given
 
 
 def _weights_after(alias: Alias, given: Mapping[str, object]) -> Mapping[str, float]:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from klambda_core.limits import CONCURRENT_EXECUTIONS
+from klambda_gateway.api.allotment import by_chance
 from klambda_gateway.api.grants import Grants, Owner
 from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.model import Operation
@@ -77,6 +78,10 @@ class Services:
     """Request ids and nonces: UUIDs."""
     checking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CHECKS))
     """Packages that are looked into at once: the directory of a zip is memory."""
+    allotting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a share of the account's concurrency is given out."""
+    pause: Callable[[], Awaitable[None]] = by_chance
+    """Waits a moment of random length."""
     concurrent_executions: int = CONCURRENT_EXECUTIONS
     """The account's limit."""
     runtimes: tuple[str, ...] = ()

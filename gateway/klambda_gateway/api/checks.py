@@ -58,6 +58,7 @@ def configuration(given: Mapping[str, Any], *, runtimes: Sequence[str]) -> None:
     if "Runtime" in given:
         runtime(given["Runtime"], runtimes)
     environment(given.get("Environment", {}).get("Variables", {}))
+    dead_letters(given.get("DeadLetterConfig", {}).get("TargetArn"))
     tags(given.get("Tags"))
 
 
@@ -72,15 +73,70 @@ def runtime(name: str, runtimes: Sequence[str]) -> None:
 
 _SNAP_START = re.compile(r"java(11|17|21|25)|python3\.(1[2-9])|dotnet([89]|10)")
 """Runtimes with SnapStart (D: Java 11, Python 3.12, .NET 8 and later)."""
+_BESIDE_SNAP_START = ("SnapStart", "Runtime", "FileSystemConfigs", "EphemeralStorage")
 
 
-def snap_start(given: Mapping[str, Any], runtime_name: str | None) -> None:
-    """SnapStart is for some runtimes only."""
-    wanted = given.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions"
-    if wanted and not _SNAP_START.fullmatch(runtime_name or ""):
-        raise errors.invalid_parameter(
-            f"{runtime_name} is not supported for SnapStart enabled functions."
+def together(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> None:
+    """What members of a request mean beside each other and (an update's) beside the spec's."""
+    stored = stored or {}
+    logging(given.get("LoggingConfig", {}), stored.get("loggingConfig", {}))
+    network(given.get("VpcConfig", {}))
+    file_systems(given, stored)
+    snap_start(given, stored)
+
+
+def logging(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """Levels are for JSON only."""
+    text = given.get("LogFormat", stored.get("logFormat", "Text")) == "Text"
+    if text and ("ApplicationLogLevel" in given or "SystemLogLevel" in given):
+        raise errors.log_level_needs_json()
+
+
+def network(given: Mapping[str, Any]) -> None:
+    """Subnets and security groups go together."""
+    if bool(given.get("SubnetIds")) != bool(given.get("SecurityGroupIds")):
+        raise errors.subnets_without_groups()
+
+
+def file_systems(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """A file system is mounted in a VPC."""
+    if "FileSystemConfigs" not in given and "VpcConfig" not in given:
+        return
+    named = [each["Arn"] for each in given.get("FileSystemConfigs", ())]
+    if "FileSystemConfigs" not in given:
+        named = [each["arn"] for each in stored.get("fileSystemConfigs", ())]
+    inside = bool(given.get("VpcConfig", {}).get("SubnetIds"))
+    if "VpcConfig" not in given:
+        inside = bool(stored.get("vpcConfig", {}).get("subnetIds"))
+    if named and not inside:
+        if "FileSystemConfigs" in given:
+            raise errors.file_system_needs_vpc(named[0])
+        raise errors.vpc_needed_by_file_system(named[0])
+
+
+def snap_start(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """SnapStart is for some runtimes only, and not for all of their functions (D: SnapStart)."""
+    asked = given.get("SnapStart", stored.get("snapStart", {}))
+    wanted = asked.get("ApplyOn", asked.get("applyOn")) == "PublishedVersions"
+    if not wanted or given.keys().isdisjoint(_BESIDE_SNAP_START):
+        return
+    runtime_name = given.get("Runtime", stored.get("runtime"))
+    image = given.get("PackageType", stored.get("packageType")) == "Image"
+    if not image and not _SNAP_START.fullmatch(runtime_name or ""):
+        raise errors.snap_start_runtime(runtime_name)
+    if given.get("FileSystemConfigs", stored.get("fileSystemConfigs")):
+        raise errors.snap_start_excludes("A file system")
+    storage = given.get("EphemeralStorage", stored.get("ephemeralStorage", {}))
+    if storage.get("Size", storage.get("size", 0)) > limits.EPHEMERAL_STORAGE_MIN:
+        raise errors.snap_start_excludes(
+            f"Ephemeral storage of more than {limits.EPHEMERAL_STORAGE_MIN} MB"
         )
+
+
+def dead_letters(target: str | None) -> None:
+    """They go to a queue or a topic."""
+    if target and target.split(":", 3)[2] not in ("sqs", "sns"):
+        raise errors.no_dead_letter_target(target)
 
 
 def environment(variables: Mapping[str, str]) -> None:

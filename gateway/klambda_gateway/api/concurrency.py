@@ -11,6 +11,7 @@ from klambda_core.concurrency import Pool, Qualified, pool_of
 from klambda_core.crd import Function
 from klambda_core.crd.base import Json
 from klambda_core.layers import content_of
+from klambda_gateway.api.allotment import allotted
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.lookup import function_of
 from klambda_gateway.api.naming import Target
@@ -21,7 +22,23 @@ async def put_function_concurrency(services: Services, call: Call) -> Reply:
     target = _unqualified(call)
     wanted: int = call.input["ReservedConcurrentExecutions"]
     function = await function_of(services, call, target)
-    pool = await account_pool(services, call)
+    before = function.spec.reserved_concurrent_executions
+
+    async def judge() -> None:
+        _check(await account_pool(services, call), function, wanted)
+
+    await allotted(
+        services.allotting,
+        judge=judge,
+        write=lambda: _store(services, function, wanted, target),
+        take_back=lambda written: _restore(services, written, wanted, before, target),
+        pause=services.pause,
+    )
+    return Reply(document={"ReservedConcurrentExecutions": wanted})
+
+
+def _check(pool: Pool, function: Function, wanted: int) -> None:
+    """A reservation leaves enough for others and covers what is provisioned. Raises 400."""
     if pool.unreserved(apart_from=function.uid) - wanted < limits.UNRESERVED_MIN:
         raise errors.over_quota(
             "Specified ReservedConcurrentExecutions for function decreases account's "
@@ -35,8 +52,6 @@ async def put_function_concurrency(services: Services, call: Call) -> Reply:
             f" ReservedConcurrentExecutions  {wanted} should not be lower than function's total "
             f"provisioned concurrency [{provisioned}]."
         )
-    await _store(services, function, wanted, target)
-    return Reply(document={"ReservedConcurrentExecutions": wanted})
 
 
 async def get_function_concurrency(services: Services, call: Call) -> Reply:
@@ -104,9 +119,22 @@ def _unqualified(call: Call) -> Target:
 
 async def _store(
     services: Services, function: Function, reserved: int | None, target: Target
-) -> None:
-    await services.objects.change(
+) -> Function:
+    return await services.objects.change(
         function,
         lambda _: {"spec": {"reservedConcurrentExecutions": reserved}},
         gone=errors.function_not_found(target.arn),
     )
+
+
+async def _restore(
+    services: Services, function: Function, wanted: int, before: int | None, target: Target
+) -> None:
+    """Take a reservation back, unless somebody has changed it since."""
+
+    def decide(current: Function) -> Json:
+        mine = current.spec.reserved_concurrent_executions == wanted
+        return {"spec": {"reservedConcurrentExecutions": before}} if mine else {"spec": {}}
+
+    gone = errors.function_not_found(target.arn)
+    await services.objects.change(function, decide, gone=gone)

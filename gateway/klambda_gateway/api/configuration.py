@@ -45,11 +45,12 @@ async def update_function_configuration(services: Services, call: Call) -> Reply
     def decide(current: Function) -> Json:
         check_revision(current, given.get("RevisionId"))
         check_changeable(current, target.function_arn)
-        checks.snap_start(given, given.get("Runtime", current.spec.runtime))
+        spec = current.spec.to_json()
+        checks.together(given, spec)
         if layers:
             code = resolved_code(current)
             check_size(code if isinstance(code, CodeRef) else None, layers)
-        return {"spec": changes(current.spec.to_json(), given)}
+        return {"spec": changes(spec, given)}
 
     function = await services.objects.change(
         function, decide, gone=errors.function_not_found(target.arn), configuration=True

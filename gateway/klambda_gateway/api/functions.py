@@ -35,7 +35,7 @@ async def create_function(services: Services, call: Call) -> Reply:
     checks.function_name(target.name)
     checks.configuration(given, runtimes=services.runtimes)
     checks.package(given)
-    checks.snap_start(given, given.get("Runtime"))
+    checks.together(given)
     check_role(services, call, target.name)
     if await services.objects.function(call.namespace, target.name) is not None:
         raise errors.function_exists(target.name)

@@ -38,6 +38,8 @@ class Shape:
     pattern: str | None = None
     regex: re.Pattern[str] | None = None
     enum: tuple[str, ...] | None = None
+    sensitive: bool = False
+    """Error messages do not quote its values."""
     members: Mapping[str, Member]
     required: frozenset[str] = frozenset()
     payload: str | None = None
@@ -102,6 +104,7 @@ def _shape(name: str, raw: Mapping[str, Any]) -> Shape:
         pattern=pattern,
         regex=None if pattern is None else python_pattern(pattern),
         enum=tuple(raw["enum"]) if "enum" in raw else None,
+        sensitive=raw.get("sensitive", False),
         members=members,
         required=frozenset(raw.get("required", ())),
         payload=raw.get("payload"),

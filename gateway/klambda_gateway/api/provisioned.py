@@ -8,12 +8,16 @@ instances, the arithmetic of the pool (``klambda_core.concurrency``).
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from klambda_core import errors, limits
 from klambda_core.clock import kube_to_lambda, lambda_timestamp
 from klambda_core.concurrency import Pool, Qualified, provisioned_of
 from klambda_core.crd import Alias, Function, Version
 from klambda_core.crd.base import Json
 from klambda_core.labels import PROVISIONED_MODIFIED
+from klambda_core.names import LATEST
+from klambda_gateway.api.allotment import allotted
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.concurrency import account_pool
 from klambda_gateway.api.lookup import Lack, function_of, holder_of
@@ -26,14 +30,22 @@ async def put_provisioned_concurrency_config(services: Services, call: Call) -> 
     """PutProvisionedConcurrencyConfig: 202, IN_PROGRESS until all are initialised."""
     target, wanted = call.target(), call.input["ProvisionedConcurrentExecutions"]
     if target.is_latest:
-        raise errors.invalid_parameter(
-            "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
-        )
+        raise errors.unpublished()
     function = await function_of(services, call, target)
     item = await _qualified(services, call, target)
-    await _check_overlap(services, function, item)
-    _check_room(await account_pool(services, call, apart_from=item.uid), function, wanted)
-    changed = await _store(services, item, wanted, target)
+    await check_provisionable(services, function, item)
+    before = item.spec.provisioned_concurrent_executions
+
+    async def judge() -> None:
+        _check_room(await account_pool(services, call, apart_from=item.uid), function, wanted)
+
+    changed = await allotted(
+        services.allotting,
+        judge=judge,
+        write=lambda: _store(services, item, wanted, target),
+        take_back=lambda written: _restore(services, written, wanted, before, target),
+        pause=services.pause,
+    )
     document = _document(changed)
     zeros = dict.fromkeys(("Allocated", "Available"), 0)
     document |= {f"{word}ProvisionedConcurrentExecutions": n for word, n in zeros.items()}
@@ -95,22 +107,36 @@ async def _qualified(services: Services, call: Call, target: Target) -> Qualifie
             raise errors.function_not_found(target.arn)
 
 
-async def _check_overlap(services: Services, function: Function, item: Qualified) -> None:
-    """A version's instances are provisioned by itself or by aliases, not by both."""
+async def check_provisionable(services: Services, function: Function, item: Qualified) -> None:
+    """Published, without SnapStart, and provisioned by a version or its aliases, not by both."""
     if isinstance(item, Alias):
-        numbers = _pointed(item)
-        for version in await services.objects.versions(function):
-            provisioned = version.spec.provisioned_concurrent_executions is not None
-            if provisioned and str(version.spec.version) in numbers:
-                raise errors.conflict(
-                    "Alias can't be used for Provisioned Concurrency configuration on an already "
-                    "Provisioned version"
-                )
+        await check_versions(services, function, _pointed(item))
         return
+    _check_snap_start(item)
     for alias in await services.objects.aliases(function):
         provisioned = alias.spec.provisioned_concurrent_executions is not None
         if provisioned and str(item.spec.version) in _pointed(alias):
             raise errors.conflict("Version is pointed by a Provisioned Concurrency alias")
+
+
+async def check_versions(services: Services, function: Function, numbers: Collection[str]) -> None:
+    """Whether an alias of these versions can have provisioned concurrency. Raises 400, 409."""
+    if LATEST in numbers:
+        raise errors.unpublished()
+    for version in await services.objects.versions(function):
+        if str(version.spec.version) not in numbers:
+            continue
+        _check_snap_start(version)
+        if version.spec.provisioned_concurrent_executions is not None:
+            raise errors.conflict(
+                "Alias can't be used for Provisioned Concurrency configuration on an already "
+                "Provisioned version"
+            )
+
+
+def _check_snap_start(version: Version) -> None:
+    if version.spec.snapshot.snap_start.apply_on == "PublishedVersions":
+        raise errors.snap_start_excludes("Provisioned concurrency")
 
 
 def _pointed(alias: Alias) -> set[str]:
@@ -154,6 +180,22 @@ async def _store(
     if isinstance(item, Alias):
         return await services.objects.change(item, lambda _: patch, gone=gone)
     return await services.objects.change(item, lambda _: patch, gone=gone)
+
+
+async def _restore(
+    services: Services, item: Qualified, wanted: int, before: int | None, target: Target
+) -> None:
+    """Take a number back, unless somebody has changed it since."""
+
+    def decide(current: Qualified) -> Json:
+        mine = current.spec.provisioned_concurrent_executions == wanted
+        return {"spec": {"provisionedConcurrentExecutions": before}} if mine else {"spec": {}}
+
+    gone = errors.function_not_found(target.arn)
+    if isinstance(item, Alias):
+        await services.objects.change(item, decide, gone=gone)
+    else:
+        await services.objects.change(item, decide, gone=gone)
 
 
 def _document(item: Qualified) -> Json:

@@ -54,9 +54,10 @@ def java_text(value: Any) -> str:
             return str(value)
 
 
-def _problem(value: Any, path: str, constraint: str) -> str:
-    shown = "null" if value is None else f"'{java_text(value)}'"
-    return f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}"
+def _problem(value: Any, path: str, constraint: str, *, sensitive: bool = False) -> str:
+    """One sentence; of what is sensitive the value stays out (trek10inc/serverless-secrets#39)."""
+    shown = "null " if value is None else "" if sensitive else f"'{java_text(value)}' "
+    return f"Value {shown}at '{path}' failed to satisfy constraint: {constraint}"
 
 
 def _structure(shape: Shape, value: Mapping[str, Any], path: str, model: Model) -> Iterator[str]:
@@ -80,7 +81,7 @@ def _value(shape: Shape, value: Any, path: str, model: Model) -> Iterator[str]:
         case _:
             for text, holds in reversed(_constraints(shape)):
                 if not holds(value):
-                    yield _problem(value, path, text)
+                    yield _problem(value, path, text, sensitive=shape.sensitive)
 
 
 def _list(shape: Shape, value: Sequence[Any], path: str, model: Model) -> Iterator[str]:
@@ -101,17 +102,20 @@ def _list(shape: Shape, value: Sequence[Any], path: str, model: Model) -> Iterat
 
 def _map(shape: Shape, value: Mapping[str, Any], path: str, model: Model) -> Iterator[str]:
     key, item = model.shapes[shape.key], model.shapes[shape.value]
+    hidden = shape.sensitive
     for text, holds in _lengths(shape):
         if not holds(value):
-            yield _problem(value, path, text)
+            yield _problem(value, path, text, sensitive=hidden)
     if not _all_hold(key, list(value)):
-        yield _problem(value, path, f"Map keys must satisfy constraint: {_listed(key)}")
+        text = f"Map keys must satisfy constraint: {_listed(key)}"
+        yield _problem(value, path, text, sensitive=hidden)
     if item.type in ("structure", "list", "map"):
         for name, inner in value.items():
             if inner is not None:
                 yield from _value(item, inner, f"{path}.{name}.member", model)
     elif not _all_hold(item, list(value.values())):
-        yield _problem(value, path, f"Map value must satisfy constraint: {_listed(item)}")
+        text = f"Map value must satisfy constraint: {_listed(item)}"
+        yield _problem(value, path, text, sensitive=hidden)
 
 
 def _all_hold(shape: Shape, values: Sequence[Any]) -> bool:
@@ -120,7 +124,11 @@ def _all_hold(shape: Shape, values: Sequence[Any]) -> bool:
 
 
 def _listed(shape: Shape) -> str:
-    return f"[{', '.join([text for text, _ in _constraints(shape)] + [NOT_NULL])}]"
+    """The constraints of elements; recorded of names of variables, no word about null."""
+    texts = [text for text, _ in _constraints(shape)]
+    if not shape.sensitive or not texts:
+        texts.append(NOT_NULL)
+    return f"[{', '.join(texts)}]"
 
 
 def _constraints(shape: Shape) -> list[Constraint]:

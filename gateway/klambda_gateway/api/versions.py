@@ -17,7 +17,13 @@ from klambda_core.names import LATEST
 from klambda_core.snapshot import NewVersion, Unchanged
 from klambda_core.snapshot import publish as decide_publish
 from klambda_gateway.api.call import Call, Reply, Services
-from klambda_gateway.api.lookup import check_changeable, check_revision, function_of, place_of
+from klambda_gateway.api.lookup import (
+    check_changeable,
+    check_latest,
+    check_revision,
+    function_of,
+    place_of,
+)
 from klambda_gateway.api.paging import page, with_marker
 from klambda_gateway.api.views import code_sha256, function_configuration, version_configuration
 
@@ -65,6 +71,7 @@ def _not_publishable(outcome: Unresolved) -> errors.LambdaError:
 async def publish_version(services: Services, call: Call) -> Reply:
     """PublishVersion: 201, the version's configuration."""
     given, target = call.input, call.target()
+    check_latest(target)
     function = await function_of(services, call, target)
     check_revision(function, given.get("RevisionId"))
     check_changeable(function, target.function_arn)

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple, NoReturn
 
 import orjson
 
+from klambda_gateway.invoke.jackson import complaint
+
 VALIDATE_LIMIT: Final = 16 << 10
 """Bytes; design/data-plane.md, "Hot path"."""
 EMPTY: Final = b"{}"
@@ -61,12 +63,17 @@ def _judged(body: bytes) -> Event | NotJson:
     try:
         json.loads(body.decode(), parse_constant=_refuse)
     except UnicodeDecodeError as error:
-        return NotJson(detail=f"Invalid UTF-8 at byte {error.start}")
+        return NotJson(detail=_told(body, f"Invalid UTF-8 at byte {error.start}"))
     except RecursionError:
         return NotJson(detail="nested too deep")
     except ValueError as error:
-        return NotJson(detail=str(error))
+        return NotJson(detail=_told(body, str(error)))
     return Event(payload=body, validated=True)
+
+
+def _told(body: bytes, otherwise: str) -> str:
+    """AWS's words about a small body; reading a large one once more would hold up the loop."""
+    return complaint(body) if len(body) <= VALIDATE_LIMIT else otherwise
 
 
 def _refuse(word: str) -> NoReturn:

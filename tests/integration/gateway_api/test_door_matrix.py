@@ -225,7 +225,7 @@ def make_function(doors: Doors) -> Json:
         client, doors.name, Description="d", Timeout=7, MemorySize=256, Architectures=["x86_64"],
         EphemeralStorage={"Size": 1024}, TracingConfig={"Mode": "Active"},
         Environment={"Variables": {"AA": "1"}}, DeadLetterConfig={"TargetArn": QUEUE},
-        KMSKeyArn="arn:aws:kms:x:1:key/k", SnapStart={"ApplyOn": "PublishedVersions"},
+        KMSKeyArn="arn:aws:kms:x:1:key/k", SnapStart={"ApplyOn": "None"},
         FileSystemConfigs=[{"Arn": f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:access-point/"
                             "fsap-12345678901234567", "LocalMountPath": "/mnt/a"}],
         LoggingConfig={"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG",
@@ -265,7 +265,7 @@ FUNCTION_SPEC: Json = {
     },
     "deadLetterConfig": {"targetArn": QUEUE},
     "kmsKeyArn": "arn:aws:kms:x:1:key/k",
-    "snapStart": {"applyOn": "PublishedVersions"},
+    "snapStart": {"applyOn": "None"},
     "loggingConfig": {
         "logFormat": "JSON",
         "applicationLogLevel": "DEBUG",
@@ -295,9 +295,11 @@ def check_image(doors: Doors, registry: Registry) -> None:
     client.create_function(
         FunctionName=name, PackageType="Image", Role=ROLE, ImageConfig=IMAGE_CONFIG,
         Code={"ImageUri": f"{registry.host}/{name}:1"}, Publish=True,
+        SnapStart={"ApplyOn": "PublishedVersions"},
     )  # fmt: skip
     spec = doors.read(FUNCTION, lambda o: o["metadata"]["name"] == name)["spec"]
     assert spec["code"] == {"imageUri": f"{registry.host}/{name}:1", "imageDigest": digest}
+    assert spec["snapStart"] == {"applyOn": "PublishedVersions"}
     assert spec["imageConfig"] == {
         "entryPoint": ["/entry"], "command": ["a.handler"], "workingDirectory": "/work",
     }  # fmt: skip

@@ -377,10 +377,11 @@ def test_a_presigned_url_invokes(rig: Rig, client: Any, name: str) -> None:
 def test_the_schema_takes_what_the_api_takes(rig: Rig, client: Any, name: str) -> None:
     """Every configuration member at creation, then every one of them cleared or changed."""
     first = {member: given for member, given, _ in reversed(CASES)}
+    del first["SnapStart"]  # goes with neither a file system nor much storage
     first["VpcConfig"] = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
     made = create(client, name, Tags={"a b": "c:d"}, **first)
     for member, given, shown in CASES:
-        if first[member] == given:
+        if first.get(member) == given:
             assert made[member] == shown, member
     rig.settle()
     changes = {member: clearing for member, _, clearing, _ in CLEARED}

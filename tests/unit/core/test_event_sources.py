@@ -40,8 +40,8 @@ def test_other_sources() -> None:
     assert source_of({"eventSourceArn": "arn:x"}) is None
     assert problem_of({}) == "Unrecognized event source."
     assert problem_of({"eventSourceArn": "arn:aws:s3:::b"}) == (
-        "Unsupported source arn : arn:aws:s3:::b"
-    )
+        "Unrecognized event source. Unsupported source arn : arn:aws:s3:::b"
+    )  # recorded in aws-controllers-k8s/community#2250
 
 
 def spec(source: Source, **members: Any) -> dict[str, Any]:
@@ -76,7 +76,7 @@ NULL = (
         # recorded in pulumi/pulumi-aws#1418 and aws/aws-cdk#19917
         (spec(Source.SQS, parallelizationFactor=2),
          "Unsupported 'parallelizationFactor' parameter for given event source mapping type."),
-        (spec(Source.MQ, destinationConfig={}),
+        (spec(Source.MQ, queues=["q"], destinationConfig={}),
          "Unsupported 'destinationConfig' parameter for given event source mapping type."),
         (spec(Source.KINESIS, scalingConfig={"maximumConcurrency": 2}),
          "Unsupported 'scalingConfig' parameter for given event source mapping type."),
@@ -95,8 +95,13 @@ NULL = (
          "satisfy constraint: Member must have value greater than or equal to 60")),
         (spec(Source.DYNAMODB, maximumRecordAgeInSeconds=-1), None),
         (spec(Source.MSK, topics=["t"]), None),
+        # API reference: the topic and the broker's queue must be named; the words are ours
+        (spec(Source.MSK), NULL.format("topics")),
+        (spec(Source.MQ), NULL.format("queues")),
+        (spec(Source.MQ, queues=["q"]), None),
         (spec(Source.DOCUMENT_DB, documentDbEventSourceConfig={"databaseName": "d"}), None),
-        (spec(Source.MSK, provisionedPollerConfig={"minimumPollers": 3, "maximumPollers": 2}),
+        (spec(Source.MSK, topics=["t"],
+              provisionedPollerConfig={"minimumPollers": 3, "maximumPollers": 2}),
          "MinimumPollers must be less than or equal to MaximumPollers."),
         (spec(Source.SQS, filterCriteria={"filters": [{"pattern": "{"}]}),
          "Invalid filter pattern definition."),

@@ -8,10 +8,12 @@ import pytest
 
 from klambda_core.kinds import FUNCTION
 from tests.unit.gateway_api.fakes import ACCOUNT, REGION, ROLE, World, make_zip
+from tests.unit.gateway_api.test_operations_api import refusal
 
 QUEUE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"
 KMS = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"
 EFS = f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:access-point/fsap-" + "0" * 17
+VPC = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
 JSON_LOGS = {"LogFormat": "JSON", "ApplicationLogLevel": "DEBUG", "LogGroup": "/mine"}
 
 CASES: list[tuple[str, Any, Any]] = [
@@ -58,6 +60,10 @@ CLEARED: list[tuple[str, Any, Any, Any]] = [
 ]
 
 
+BESIDE: dict[str, dict[str, Any]] = {"FileSystemConfigs": {"VpcConfig": VPC}}
+"""What a member needs beside itself."""
+
+
 def create(client: Any, **more: Any) -> dict[str, Any]:
     answer: dict[str, Any] = client.create_function(
         FunctionName="area", Runtime="python3.13", Handler="a.b", Role=ROLE,
@@ -68,7 +74,7 @@ def create(client: Any, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("member", "given", "shown"), CASES)
 def test_set_at_creation(client: Any, member: str, given: Any, shown: Any) -> None:
-    assert create(client, **{member: given})[member] == shown
+    assert create(client, **{member: given}, **BESIDE.get(member, {}))[member] == shown
     assert client.get_function_configuration(FunctionName="area")[member] == shown
 
 
@@ -76,7 +82,7 @@ def test_set_at_creation(client: Any, member: str, given: Any, shown: Any) -> No
     ("member", "given", "shown"), [case for case in CASES if case[0] != "Architectures"]
 )
 def test_set_by_an_update(world: World, client: Any, member: str, given: Any, shown: Any) -> None:
-    create(client)
+    create(client, **BESIDE.get(member, {}))
     world.kube.settle()
     answer = client.update_function_configuration(FunctionName="area", **{member: given})
     assert answer[member] == shown
@@ -86,10 +92,103 @@ def test_set_by_an_update(world: World, client: Any, member: str, given: Any, sh
 def test_cleared(
     world: World, client: Any, member: str, given: Any, clearing: Any, shown: Any
 ) -> None:
-    create(client, **{member: given})
+    create(client, **{member: given}, **BESIDE.get(member, {}))
     world.kube.settle()
     answer = client.update_function_configuration(FunctionName="area", **{member: clearing})
     assert answer.get(member) == shown
+    assert answer["LastUpdateStatus"] == "InProgress"
+
+
+FILES = {"FileSystemConfigs": [{"Arn": EFS, "LocalMountPath": "/mnt/a"}]}
+SNAP = {"SnapStart": {"ApplyOn": "PublishedVersions"}}
+LEVELS = (
+    'LogLevel is not supported when LogFormat is set to "Text". Remove LogLevel from your request '
+    'or change the LogFormat to "Json" and try again.'
+)
+GROUPS = "SubnetIds and SecurityIds must coexist or be both empty list."
+NO_VPC = f"Function must be configured to execute in a VPC to reference access point {EFS}."
+STILL_VPC = f"Function VPC configuration cannot be removed with access point {EFS} referenced."
+TOGETHER: list[tuple[dict[str, Any], str]] = [
+    # recorded in aws/aws-cdk#28045
+    ({"LoggingConfig": {"LogFormat": "Text", "ApplicationLogLevel": "DEBUG"}}, LEVELS),
+    ({"LoggingConfig": {"SystemLogLevel": "WARN"}}, LEVELS),
+    # recorded in aws/aws-sdk-js#1293
+    ({"VpcConfig": {"SubnetIds": ["subnet-1"]}}, GROUPS),
+    ({"VpcConfig": {"SubnetIds": [], "SecurityGroupIds": ["sg-1"]}}, GROUPS),
+    # recorded in aws-cloudformation/cfn-lint#4408
+    (FILES, NO_VPC),
+    # recorded in aws-samples/bedrock-chat#617
+    ({**SNAP, "Runtime": "nodejs22.x"},
+     "nodejs22.x is not supported for SnapStart enabled functions."),
+    # developer guide, SnapStart (the words are ours)
+    ({**SNAP, **FILES, "VpcConfig": VPC},
+     "A file system is not supported for SnapStart enabled functions."),
+    ({**SNAP, "EphemeralStorage": {"Size": 513}},
+     "Ephemeral storage of more than 512 MB is not supported for SnapStart enabled functions."),
+    # API reference, DeadLetterConfig (the words are ours)
+    ({"DeadLetterConfig": {"TargetArn": "arn:aws:s3:::b"}},
+     ("The dead letter target arn:aws:s3:::b is neither an Amazon SQS queue nor an Amazon SNS "
+      "topic.")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("members", "text"), TOGETHER)
+def test_what_does_not_go_together(
+    world: World, client: Any, members: dict[str, Any], text: str
+) -> None:
+    given = {"Runtime": "python3.13", "FunctionName": "area", **members}
+    new = {"Handler": "a.b", "Role": ROLE, "Code": {"ZipFile": make_zip()}}
+    wanted = (400, "InvalidParameterValueException", text)
+    assert refusal(world, client.create_function, **given, **new) == wanted
+    assert world.kube.all(FUNCTION) == []
+    create(client)
+    world.kube.settle()
+    assert refusal(world, client.update_function_configuration, **given) == wanted
+    assert world.error()["Type"] == "User"
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "text"),
+    [
+        # recorded in aws/chalice#1453
+        ({**FILES, "VpcConfig": VPC}, {"VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []}},
+         STILL_VPC),
+        ({**FILES, "VpcConfig": VPC},
+         {**FILES, "VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []}}, NO_VPC),
+        (SNAP, {"Runtime": "nodejs22.x"},
+         "nodejs22.x is not supported for SnapStart enabled functions."),
+        (SNAP, {"EphemeralStorage": {"Size": 1024}},
+         "Ephemeral storage of more than 512 MB is not supported for SnapStart enabled functions."),
+        ({"LoggingConfig": JSON_LOGS},
+         {"LoggingConfig": {"LogFormat": "Text", "SystemLogLevel": "INFO"}}, LEVELS),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_with_what_is_there(
+    world: World, client: Any, before: dict[str, Any], change: dict[str, Any], text: str
+) -> None:
+    create(client, **before)
+    world.kube.settle()
+    found = refusal(world, client.update_function_configuration, FunctionName="area", **change)
+    assert found == (400, "InvalidParameterValueException", text)
+
+
+@pytest.mark.parametrize(
+    ("before", "change"),
+    [
+        ({"LoggingConfig": JSON_LOGS}, {"LoggingConfig": {"SystemLogLevel": "WARN"}}),
+        ({**FILES, "VpcConfig": VPC}, {"VpcConfig": {**VPC, "SubnetIds": ["subnet-2"]}}),
+        ({**FILES, "VpcConfig": VPC},
+         {"FileSystemConfigs": [], "VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []}}),
+        ({"VpcConfig": VPC}, FILES),
+        (SNAP, {"SnapStart": {"ApplyOn": "None"}, "Runtime": "nodejs22.x"}),
+    ],
+)  # fmt: skip
+def test_what_goes_with_what_is_there(
+    world: World, client: Any, before: dict[str, Any], change: dict[str, Any]
+) -> None:
+    create(client, **before)
+    world.kube.settle()
+    answer = client.update_function_configuration(FunctionName="area", **change)
     assert answer["LastUpdateStatus"] == "InProgress"
 
 

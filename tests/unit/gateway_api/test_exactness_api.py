@@ -216,6 +216,9 @@ def test_digits_are_ascii(world: World, client: Any, function: str) -> None:
          "InvalidParameterValueException",
          ("Current operation does not support versions other than $LATEST. Please set the version "
          "to $LATEST or do not set a version in your request.")),
+        ("publish_version", {"FunctionName": "area:1"}, 400, "InvalidParameterValueException",
+         ("Current operation does not support versions other than $LATEST. Please set the version "
+         "to $LATEST or do not set a version in your request.")),
         ("list_versions_by_function", {"FunctionName": "nope"}, 404, "ResourceNotFoundException",
          f"Function not found: {ARN.replace('area', 'nope')}"),
         ("get_alias", {**NAME, "Name": "nope"}, 404, "ResourceNotFoundException",

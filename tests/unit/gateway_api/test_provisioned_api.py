@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import json
 from typing import Any
 
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
 import pytest
 
-from klambda_core.kinds import ALIAS, VERSION
-from tests.unit.gateway_api.fakes import ACCOUNT, REGION, World
+from klambda_core.kinds import ALIAS, FUNCTION, VERSION
+from klambda_gateway.api.dispatch import Dispatcher, RawAnswer, RawRequest
+from tests.unit.gateway_api.fakes import (
+    ACCOUNT,
+    KEY_ID,
+    REGION,
+    ROLE,
+    SECRET,
+    World,
+    make_zip,
+    raw_request,
+)
 from tests.unit.gateway_api.test_operations_api import refusal, touch
 
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:area"
@@ -21,6 +37,7 @@ def versions(world: World, client: Any, function: str) -> str:
     touch(world, client, 4)
     client.publish_version(FunctionName=function)
     client.create_alias(FunctionName=function, Name="live", FunctionVersion="1")
+    client.create_alias(FunctionName=function, Name="head", FunctionVersion="$LATEST")
     return function
 
 
@@ -33,7 +50,7 @@ def put(client: Any, number: int, **more: str) -> Any:
 
 def tell(world: World, **members: Any) -> None:
     """What the keeper of instances writes."""
-    alias = world.kube.all(ALIAS)[0]
+    alias = next(each for each in world.kube.all(ALIAS) if each["spec"]["name"] == "live")
     alias.setdefault("status", {})["provisionedConcurrency"] = members
 
 
@@ -77,6 +94,8 @@ def test_its_life(world: World, client: Any, versions: str) -> None:
     ("members", "status", "code", "text"),
     [
         ({"Qualifier": "$LATEST"}, 400, "InvalidParameterValueException",
+         "Provisioned Concurrency Configs cannot be applied to unpublished function versions."),
+        ({"Qualifier": "head"}, 400, "InvalidParameterValueException",
          "Provisioned Concurrency Configs cannot be applied to unpublished function versions."),
         ({"Qualifier": "nope"}, 404, "ResourceNotFoundException",
          f"Cannot find alias arn: {ARN}:nope"),
@@ -210,3 +229,141 @@ def test_code_size_counts_every_version(world: World, client: Any, versions: str
     usage = client.get_account_settings()["AccountUsage"]
     size = client.get_function_configuration(FunctionName="area")["CodeSize"]
     assert usage == {"TotalCodeSize": 3 * size, "FunctionCount": 1}
+
+
+# --- where a provisioned alias may lead -----------------------------------------------------------
+
+
+def test_a_provisioned_alias_stays_on_published_versions(
+    world: World, client: Any, versions: str
+) -> None:
+    put(client, 1)
+    put(client, 1, Qualifier="2")
+    move = {"FunctionName": "area", "Name": "live"}
+    assert refusal(world, client.update_alias, **move, FunctionVersion="$LATEST") == (
+        400, "InvalidParameterValueException",
+        "Provisioned Concurrency Configs cannot be applied to unpublished function versions.",
+    )  # fmt: skip
+    taken = refusal(world, client.update_alias, **move, FunctionVersion="2")
+    assert taken[:2] == (409, "ResourceConflictException")
+    assert taken[2].endswith("on an already Provisioned version")
+    client.update_alias(**move, Description="only a word")
+    client.delete_provisioned_concurrency_config(FunctionName="area", Qualifier="2")
+    assert client.update_alias(**move, FunctionVersion="2")["FunctionVersion"] == "2"
+
+
+def test_snap_start_and_provisioned_concurrency_exclude_each_other(
+    world: World, client: Any, versions: str
+) -> None:
+    """Developer guide, SnapStart; the words are ours."""
+    client.update_function_configuration(
+        FunctionName="area", SnapStart={"ApplyOn": "PublishedVersions"}
+    )
+    world.kube.settle()
+    number = client.publish_version(FunctionName="area")["Version"]
+    client.create_alias(FunctionName="area", Name="snap", FunctionVersion=number)
+    for qualifier in (number, "snap"):
+        found = refusal(
+            world, client.put_provisioned_concurrency_config, FunctionName="area",
+            Qualifier=qualifier, ProvisionedConcurrentExecutions=1,
+        )  # fmt: skip
+        assert found == (
+            400, "InvalidParameterValueException",
+            "Provisioned concurrency is not supported for SnapStart enabled functions.",
+        )  # fmt: skip
+
+
+# --- writers at the same time ---------------------------------------------------------------------
+
+
+def reserve(name: str, number: int) -> RawRequest:
+    return call("PUT", f"/2017-10-31/functions/{name}/concurrency",
+                {"ReservedConcurrentExecutions": number})  # fmt: skip
+
+
+def provision(name: str, qualifier: str, number: int) -> RawRequest:
+    path = f"/2019-09-30/functions/{name}/provisioned-concurrency?Qualifier={qualifier}"
+    return call("PUT", path, {"ProvisionedConcurrentExecutions": number})
+
+
+def call(method: str, path: str, document: Any) -> RawRequest:
+    request = botocore.awsrequest.AWSRequest(
+        method=method, url=f"http://klambda.test:8080{path}", data=json.dumps(document)
+    )
+    credentials = botocore.credentials.Credentials(KEY_ID, SECRET)
+    botocore.auth.SigV4Auth(credentials, "lambda", REGION).add_auth(request)
+    return raw_request(request.prepare())
+
+
+@pytest.fixture
+def two(world: World, client: Any, versions: str) -> World:
+    """Another function; and every list gives way to whoever else runs."""
+    client.create_function(
+        FunctionName="other", Runtime="python3.13", Handler="a.b", Role=ROLE,
+        Code={"ZipFile": make_zip()},
+    )  # fmt: skip
+    world.kube.settle()
+    listed = world.kube.list
+
+    async def slow(*arguments: Any, **more: Any) -> Any:
+        found = await listed(*arguments, **more)
+        await asyncio.sleep(0)
+        return found
+
+    world.kube.list = slow  # type: ignore[method-assign]
+    return world
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [reserve("area", 500), reserve("other", 500)],
+        [provision("area", "1", 500), reserve("other", 500)],
+        [provision("area", "1", 500), provision("area", "2", 500)],
+    ],
+)
+def test_of_two_at_once_one_gets_it(two: World, client: Any, requests: list[RawRequest]) -> None:
+    async def both() -> list[RawAnswer]:
+        return await asyncio.gather(*(two.dispatcher.answer(each) for each in requests))
+
+    statuses = sorted(answer.status for answer in asyncio.run(both()))
+    assert statuses in ([200, 400], [202, 400])
+    limit = client.get_account_settings()["AccountLimit"]
+    assert limit["UnreservedConcurrentExecutions"] == 500
+
+
+@pytest.mark.parametrize("mine", [reserve("area", 500), provision("area", "1", 500)])
+@pytest.mark.parametrize("stays", [True, False])
+def test_another_gateway_writes_at_the_same_time(
+    two: World, client: Any, mine: RawRequest, stays: bool
+) -> None:
+    """What it wrote is seen after our own write; ours goes, and comes when the other's went."""
+    paused = []
+
+    async def pause() -> None:
+        paused.append(True)
+        if not stays:
+            others(two).pop("reservedConcurrentExecutions", None)
+
+    written = two.kube.merge_patch
+
+    async def raced(*arguments: Any, **more: Any) -> Any:
+        done = await written(*arguments, **more)
+        if not paused:
+            others(two)["reservedConcurrentExecutions"] = 500
+        return done
+
+    two.kube.merge_patch = raced  # type: ignore[method-assign]
+    two.dispatcher = Dispatcher(dataclasses.replace(two.services, pause=pause))
+    answer = two.send(mine)
+    assert paused == [True]
+    assert answer.status == 400 if stays else answer.status < 300
+    limit = client.get_account_settings()["AccountLimit"]
+    assert limit["UnreservedConcurrentExecutions"] == 500
+
+
+def others(world: World) -> dict[str, Any]:
+    """The spec of the other function."""
+    found = next(each for each in world.kube.all(FUNCTION) if each["metadata"]["name"] == "other")
+    spec: dict[str, Any] = found["spec"]
+    return spec

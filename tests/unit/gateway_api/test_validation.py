@@ -46,10 +46,14 @@ def problems(shape: str, **members: Any) -> list[str]:
         ({"VpcConfig": {"SubnetIds": [str(n) for n in range(17)]}},
          f"Value '[{', '.join(str(n) for n in range(17))}]' at 'vpcConfig.subnetIds' " + AT
          + "Member must have length less than or equal to 16"),
-        ({"Environment": {"Variables": {"1A": "x"}}},
-         "Value '{1A=x}' at 'environment.variables' " + AT
+        # recorded in trek10inc/serverless-secrets#39 and aws-amplify/amplify-backend#2290
+        ({"Environment": {"Variables": {"a": "secret"}}},
+         "Value at 'environment.variables' " + AT
          + "Map keys must satisfy constraint: [Member must satisfy regular expression pattern: "
-         + "[a-zA-Z]([a-zA-Z0-9_])+, Member must not be null]"),
+         + "[a-zA-Z]([a-zA-Z0-9_])+]"),
+        ({"Environment": {"Variables": {"AA": None}}},
+         "Value at 'environment.variables' " + AT
+         + "Map value must satisfy constraint: [Member must not be null]"),
         ({"FileSystemConfigs": [{"Arn": "a" * 201, "LocalMountPath": "/mnt/a"}]},
          "at 'fileSystemConfigs.1.member.arn' " + AT),
     ],
