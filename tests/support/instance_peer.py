@@ -115,7 +115,7 @@ class Connection:
     async def expect(self, kind: int, **members: Any) -> Frame:
         """Wait for a frame of a type with these header members; others are skipped."""
         while True:
-            frame = await asyncio.wait_for(self.others.get(), 20)
+            frame = await asyncio.wait_for(self.others.get(), 60)
             if frame.type == kind and members.items() <= frame.header.items():
                 return frame
 
@@ -179,7 +179,7 @@ class Connection:
         del self.attempts[attempt]
         return outcome
 
-    async def invoke(self, event: Any = None, *, limit: float = 30, **members: Any) -> Outcome:
+    async def invoke(self, event: Any = None, *, limit: float = 60, **members: Any) -> Outcome:
         """Run one invocation from its first frame to its last."""
         raw = event if isinstance(event, bytes) else json.dumps(event).encode()
         attempt, queue = self.start(raw, **members)
@@ -215,7 +215,7 @@ class Gateway:
 
     async def connection(self) -> Connection:
         """Wait for the next instance that completes its handshake."""
-        return await asyncio.wait_for(self.connections.get(), 10)
+        return await asyncio.wait_for(self.connections.get(), 60)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(Connection(reader, writer, {})))
@@ -301,7 +301,7 @@ def assign(connection: Connection, code: bytes, /, **members: Any) -> None:
     connection.send(ASSIGN, header, code if header["code"].get("inline") else b"")
 
 
-async def eventually(holds: Callable[[], bool], limit: float = 10) -> None:
+async def eventually(holds: Callable[[], bool], limit: float = 60) -> None:
     """Wait until something holds that nobody announces."""
     async with asyncio.timeout(limit):
         while not holds():  # noqa: ASYNC110
@@ -366,7 +366,7 @@ class Init:
             with contextlib.suppress(ProcessLookupError, IndexError):
                 os.kill(self.pid, signal.SIGTERM)
         try:
-            return await asyncio.wait_for(self.process.wait(), 10)
+            return await asyncio.wait_for(self.process.wait(), 30)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError, IndexError):
                 os.kill(self.pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -33,13 +34,12 @@ class Process:
         )
 
     def wait(self, path: str = "/readyz", status: int = 200) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            try:
+            with contextlib.suppress(OSError):
                 if self.call("GET", path)[0] == status:
                     return
-            except OSError:
-                time.sleep(0.05)
+            time.sleep(0.05)
         raise TimeoutError(path)
 
     def call(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
@@ -54,7 +54,7 @@ class Process:
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(how)
-        return self.process.wait(40)
+        return self.process.wait(60)
 
     def peak_memory(self) -> int:
         """Bytes."""

@@ -16,6 +16,7 @@ import datetime
 import http.client
 import json
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -37,6 +38,8 @@ from tools.cluster.steps import Steps
 CRDS = REPOSITORY / "crds"
 STOP_SECONDS = 10.0
 ESTABLISH_SECONDS = 30.0
+TEST_PORTS = (10_240, 30_000)
+"""Below node ports (30000) and below the ports of outgoing connections (32768)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -256,11 +259,20 @@ def ensure_programs() -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return TCP ports of loopback that were free a moment ago, all different."""
-    with contextlib.ExitStack() as stack:
-        ports = []
-        for _ in range(count):
-            listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-            listener.bind(("127.0.0.1", 0))
-            ports.append(listener.getsockname()[1])
-        return ports
+    """Return TCP ports of loopback that were free a moment ago, all different.
+
+    They lie below those that the kernel hands out, so that no outgoing connection takes one before
+    its server does, and are drawn by chance, so that test runs side by side do not meet.
+    """
+    chance = random.SystemRandom()
+    ports: list[int] = []
+    while len(ports) < count:
+        port = chance.randrange(*TEST_PORTS)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in ports:
+            ports.append(port)
+    return ports

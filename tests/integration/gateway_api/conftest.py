@@ -192,8 +192,8 @@ def rig(
         yield Rig(server=apiserver, port=port, store=f"http://127.0.0.1:{store_port}")
     finally:
         gateway.stop()
-        store.terminate()
-        store.wait(30)
+        store.kill()  # nobody needs an orderly end
+        store.wait()
 
 
 def sources_of(bucket: Bucket) -> Allowed:
@@ -211,7 +211,7 @@ def sources_of(bucket: Bucket) -> Allowed:
 
 def wait_ready(url: str) -> None:
     """Wait until the process behind the URL is ready."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(url):
@@ -237,7 +237,7 @@ class _Gateway:
 
     def start(self) -> None:
         self._thread.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while self._server is None or not self._server.started:
             assert time.monotonic() < deadline, "the gateway did not start"
             assert self._thread.is_alive()
@@ -245,8 +245,8 @@ class _Gateway:
 
     def stop(self) -> None:
         if self._server is not None:
-            self._server.should_exit = True
-        self._thread.join(30)
+            self._server.force_exit = self._server.should_exit = True
+        self._thread.join(60)
 
     async def _run(self) -> None:
         async with Api(self._config) as api, Blobs(self._store, KEY) as blobs:

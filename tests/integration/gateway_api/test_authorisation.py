@@ -23,7 +23,7 @@ ROLE = "arn:aws:iam::000000000000:role/r"
 ACCESS_DENIED = "AccessDeniedException"
 
 
-def eventually(holds: Callable[[], bool], within: float = 20.0) -> None:
+def eventually(holds: Callable[[], bool], within: float = 60.0) -> None:
     deadline = time.monotonic() + within
     while not holds():
         assert time.monotonic() < deadline

@@ -46,7 +46,7 @@ def create(client: Any, name: str, **more: Any) -> dict[str, Any]:
 REFUSALS = ("UnrecognizedClientException", "AccessDeniedException")
 
 
-def eventually(look: Callable[[], Any], seconds: float = 10) -> Any:
+def eventually(look: Callable[[], Any], seconds: float = 60) -> Any:
     """What ``look`` finds at last; watches take milliseconds."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

@@ -53,7 +53,7 @@ def stored(rig: Rig, name: str) -> dict[str, Any]:
 
 def settled(rig: Rig, name: str, what: str) -> dict[str, Any]:
     """The object, once condition CodeResolved has that reason."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found = stored(rig, name)
         conditions = found.get("status", {}).get("conditions", [])

@@ -87,7 +87,7 @@ def services(gateway: Gateway) -> Services:
 @asynccontextmanager
 async def doors(keep_alive: int = 75, access: AccessLog | None = None) -> AsyncIterator[Doors]:
     """Open both; function ``area`` has a version 1 and an alias ``live`` of it."""
-    async with running(wait_limit=3) as world:
+    async with running() as world:
         gateway = world.gateways[0]
         publish(world, gateway)
         served = services(gateway)

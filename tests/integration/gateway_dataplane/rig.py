@@ -27,6 +27,10 @@ from tests.integration.gateway_dataplane.simulator import KEY, Handler, Simulate
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:area"
 CODE = b"a zip"
+NEVER_S = 3600.0
+"""Longer than any test: what must not happen in it."""
+WAIT_LIMIT_S = 60.0
+"""How long a request waits for an instance, unless a test is about that."""
 
 
 class World:
@@ -39,6 +43,9 @@ class World:
         self.gateways: list[Gateway] = []
         self.handler: Handler = echo
         self.start_delay = 0.0
+        self.may_start = asyncio.Event()
+        """Cleared: pods stay pending."""
+        self.may_start.set()
         self.starts: list[int] = []
         self.broken: dict[str, Any] = {}
         """PodFacts members of pods that do not come up."""
@@ -93,6 +100,7 @@ class World:
             self.show(dataclasses.replace(pod, **self.broken))
             return
         await asyncio.sleep(self.start_delay)
+        await self.may_start.wait()
         instance = Simulated(key.namespace, key.name, pod.name, pod.uid, handler=self.handler)
         self.instances[pod.uid] = instance
         self.on_made(instance)
@@ -144,7 +152,7 @@ class Store:
 class Gateway:
     """One gateway's data plane."""
 
-    def __init__(self, world: World, name: str, wait_limit: float = 5.0) -> None:
+    def __init__(self, world: World, name: str, wait_limit: float = WAIT_LIMIT_S) -> None:
         self.world = world
         loop = asyncio.get_running_loop()
         self.function: FunctionFacts | None = None
@@ -231,7 +239,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running(gateways: int = 1, wait_limit: float = 5.0) -> AsyncIterator[World]:
+async def running(gateways: int = 1, wait_limit: float = WAIT_LIMIT_S) -> AsyncIterator[World]:
     """Run a world with so many gateways and one function served from ``area-latest-1``."""
     world = World()
     try:
@@ -245,7 +253,7 @@ async def running(gateways: int = 1, wait_limit: float = 5.0) -> AsyncIterator[W
         await world.close()
 
 
-async def until(condition: Callable[[], object], limit: float = 5.0) -> None:
+async def until(condition: Callable[[], object], limit: float = 60.0) -> None:
     """Wait for a condition that other tasks bring about."""
     async with asyncio.timeout(limit):
         while not condition():  # noqa: ASYNC110  conditions are of every kind

@@ -18,6 +18,7 @@ from tests.integration.gateway_dataplane.lanes import Doors, doors, request
 from tests.integration.gateway_dataplane.rig import until
 
 pytestmark = pytest.mark.parametrize("lane", ["fast", "slow"])
+PATIENCE_S = 60.0
 
 
 def server_of(opened: Doors, lane: str) -> HttpServer:
@@ -85,13 +86,13 @@ async def test_a_reader_that_stalls_gets_all_of_it_later(lane: str) -> None:
 
 async def test_who_goes_away_frees_his_place_and_his_instance_is_told(lane: str) -> None:
     async with doors() as opened:
-        opened.world.start_delay = 1.0
+        opened.world.may_start.clear()
         async with connected(server_of(opened, lane)) as (_, writer):
             writer.write(request())
             await until(lambda: any(pool.waiters for pool in opened.gateway.registry))
         await until(lambda: not any(pool.waiters for pool in opened.gateway.registry))
         assert opened.gateway.admission.running() == 0
-        opened.world.start_delay = 0.0
+        opened.world.may_start.set()
         begun, go_on = asyncio.Event(), asyncio.Event()
 
         async def slowly(event: bytes) -> bytes:
@@ -102,7 +103,7 @@ async def test_who_goes_away_frees_his_place_and_his_instance_is_told(lane: str)
         opened.world.handler = slowly
         async with connected(server_of(opened, lane)) as (_, writer):
             writer.write(request())
-            await asyncio.wait_for(begun.wait(), 5)
+            await asyncio.wait_for(begun.wait(), PATIENCE_S)
             assert opened.gateway.service.in_flight() == 1
         await asyncio.sleep(0.05)
         assert opened.gateway.service.in_flight() == 1, "what runs, runs on"
@@ -113,19 +114,19 @@ async def test_who_goes_away_frees_his_place_and_his_instance_is_told(lane: str)
 
 async def test_an_idle_connection_is_closed_in_its_time_and_a_busy_one_is_not(lane: str) -> None:
     async with (
-        doors(keep_alive=1) as opened,
+        doors(keep_alive=2) as opened,
         connected(server_of(opened, lane)) as (reader, writer),
     ):
 
         async def slowly(event: bytes) -> bytes:
-            await asyncio.sleep(1.3)
+            await asyncio.sleep(2.2 if event == b"1" else 0)
             return event
 
         opened.world.handler = slowly
-        for _ in range(2):  # each longer than the keep-alive time
-            writer.write(request())
-            assert (await answer(reader))[1] == b"{}"
-        assert await asyncio.wait_for(reader.read(), 3) == b"", "closed when nothing came"
+        for event in (b"0", b"1"):  # the second takes longer than the keep-alive time
+            writer.write(request(event))
+            assert (await answer(reader))[1] == event
+        assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b"", "closed when nothing came"
 
 
 async def test_while_a_gateway_lingers_answers_end_their_connections(lane: str) -> None:
@@ -139,7 +140,7 @@ async def test_while_a_gateway_lingers_answers_end_their_connections(lane: str) 
             head, body = await answer(reader)
             assert head.endswith(b"connection: close\r\n\r\n")
             assert body == b"1"
-            assert await asyncio.wait_for(reader.read(), 3) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
 
 
 async def test_a_request_under_way_outlives_the_end_of_listening(lane: str) -> None:
@@ -161,16 +162,16 @@ async def test_a_request_under_way_outlives_the_end_of_listening(lane: str) -> N
             head, body = await answer(reader)
             assert b"connection: close\r\n" in head
             assert body == b"{}"
-            assert await asyncio.wait_for(reader.read(), 3) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
 
 
 async def test_a_half_closed_connection_counts_as_gone(lane: str) -> None:
     async with doors() as opened:
-        opened.world.start_delay = 0.5
+        opened.world.may_start.clear()
         async with connected(server_of(opened, lane)) as (reader, writer):
             writer.write(request())
             writer.write_eof()
-            assert await asyncio.wait_for(reader.read(), 3) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
         assert opened.gateway.admission.running() == 0
 
 

@@ -12,6 +12,7 @@ import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
@@ -19,7 +20,8 @@ import pytest
 
 from klambda_core.kinds import ALIAS, DEPLOYMENT
 from klambda_core.names import alias_name
-from tests.integration.gateway_dataplane.conftest import ControlPlane, wait_for
+from tests.integration.gateway_dataplane.conftest import IDLE_S, ControlPlane, wait_for
+from tests.support.instance_peer import Init
 
 ROLE = "arn:aws:iam::123456789012:role/test"
 NUMBERS = itertools.count(1)
@@ -73,26 +75,15 @@ def invoke(client: Any, name: str, event: Any = None, **members: Any) -> Any:
 def test_a_function_is_created_started_invoked_and_let_go(
     control_plane: ControlPlane, name: str
 ) -> None:
-    client = create(
-        control_plane, name, "def handler(event, context):\n    return event['n'] + 1\n"
-    )
-    began = time.monotonic()
-    assert invoke(client, name, {"n": 41}) == 42
-    cold = time.monotonic() - began
-    began = time.monotonic()
-    for number in range(50):
-        assert invoke(client, name, {"n": number}) == number + 1
-    warm = (time.monotonic() - began) / 50
-    assert warm < cold
-    assert invoke(control_plane.client(1), name, {"n": 1}) == 2, "the other gateway knows it too"
-
-    def pods() -> list[str]:
-        assert control_plane.kubelet is not None
-        return [each for each in control_plane.kubelet.running if each.startswith(f"{name}-")]
-
-    assert len(pods()) == 1
-    wait_for(lambda: not pods(), "the idle instance goes")
-    assert invoke(client, name, {"n": 1}) == 2, "and comes again"
+    source = "import os\ndef handler(event, context):\n    return [event['n'] + 1, os.getpid()]\n"
+    client = create(control_plane, name, source)
+    processes = {invoke(client, name, {"n": number})[1] for number in range(50)}
+    assert invoke(client, name, {"n": 41})[0] == 42
+    number, process = invoke(control_plane.client(1), name, {"n": 1})
+    assert number == 2, "the other gateway knows it too"
+    assert {process} == processes, "one instance serves them all"
+    wait_for(lambda: not pods(control_plane, name), "the idle instance goes")
+    assert invoke(client, name, {"n": 1})[0] == 2, "and comes again"
 
 
 def test_two_are_never_at_once_in_one_instance_with_two_gateways(
@@ -199,12 +190,19 @@ def test_a_gateway_that_is_told_to_end_finishes_what_runs(
     gateway = control_plane.gateways[1]
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(invoke, control_plane.client(1), name)
-        time.sleep(1)
+        wait_for(lambda: pods(control_plane, name), "the request is there")
         gateway.process.terminate()
         wait_for(lambda: not gateway.ready(), "not ready")
-        assert running.result(20) == "done"
-    assert gateway.process.wait(20) == 0
+        assert running.result(60) == "done"
+    assert gateway.process.wait(60) == 0
     control_plane.restart(1)
+
+
+def pods(control_plane: ControlPlane, name: str) -> list[Init]:
+    """The pods of a function, or of its revisions of such a name."""
+    assert control_plane.kubelet is not None
+    running = list(control_plane.kubelet.running.items())  # another thread's
+    return [init for pod, init in running if pod.startswith(f"{name}-")]
 
 
 def provisioned(client: Any, name: str, qualifier: str) -> dict[str, Any]:
@@ -222,7 +220,10 @@ def provisioned(client: Any, name: str, qualifier: str) -> dict[str, Any]:
 KIND = (
     "import os, time\n"
     "def handler(event, context):\n"
-    "    time.sleep(event or 0)\n"
+    "    if event:\n"
+    "        open(os.environ['LAMBDA_TASK_ROOT'] + '/../../tmp/began', 'w').close()\n"
+    "    while event and not os.path.exists(event):\n"
+    "        time.sleep(0.02)\n"
     "    return [os.environ['AWS_LAMBDA_INITIALIZATION_TYPE'], os.getpid()]\n"
 )
 
@@ -238,14 +239,20 @@ def runs_of_provisioned(control_plane: ControlPlane) -> Counter[str]:
 
 
 def test_provisioned_instances_are_there_before_requests_and_stay(
-    control_plane: ControlPlane, name: str
+    control_plane: ControlPlane, name: str, tmp_path: Path
 ) -> None:
     """READY before the first request, preferred, spilt over, kept when idle, gone when removed."""
     before = runs_of_provisioned(control_plane)
-    client = create(control_plane, name, KIND, Publish=True)
+    client = create(control_plane, name, KIND, Publish=True, Timeout=120)
     client.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
     where = {"FunctionName": name, "Qualifier": "live"}
     client.put_provisioned_concurrency_config(**where, ProvisionedConcurrentExecutions=2)
+
+    def count() -> int:
+        return len(pods(control_plane, f"{name}-v1"))
+
+    def begun() -> int:
+        return sum((each.root / "tmp/began").exists() for each in pods(control_plane, name))
 
     def settled(*counts: int) -> bool:
         return provisioned(client, name, "live") == {
@@ -258,10 +265,15 @@ def test_provisioned_instances_are_there_before_requests_and_stay(
     clients = [control_plane.client(number) for number in (0, 1)]
     first = [invoke(clients[n % 2], name, Qualifier="live") for n in range(6)]
     assert {kind for kind, _ in first} == {"provisioned-concurrency"}
+    go_on = tmp_path / "go-on"
     with ThreadPoolExecutor(3) as pool:
-        runs = list(
-            pool.map(lambda n: invoke(clients[n % 2], name, 1.5, Qualifier="live"), range(3))
-        )
+        started = [
+            pool.submit(invoke, clients[n % 2], name, str(go_on), Qualifier="live")
+            for n in range(3)
+        ]
+        wait_for(lambda: begun() == 3, "for one an instance was started")
+        go_on.touch()
+        runs = [each.result(60) for each in started]
     assert sorted(kind for kind, _ in runs) == [
         "on-demand", "provisioned-concurrency", "provisioned-concurrency",
     ]  # fmt: skip
@@ -269,18 +281,14 @@ def test_provisioned_instances_are_there_before_requests_and_stay(
     assert {process for _, process in first} <= ahead
     assert runs_of_provisioned(control_plane) - before == {"provisioned": 8, "spillover": 1}
 
-    def pods() -> int:
-        assert control_plane.kubelet is not None
-        return sum(each.startswith(f"{name}-v1-") for each in control_plane.kubelet.running)
-
-    wait_for(lambda: pods() == 2, "what was spilt over goes when idle")
-    time.sleep(3)  # longer than the idle window
-    assert pods() == 2
+    wait_for(lambda: count() == 2, "what was spilt over goes when idle")
+    time.sleep(IDLE_S + 1)
+    assert count() == 2
     assert invoke(client, name, Qualifier="live")[1] in ahead, "and these are the same"
     client.put_provisioned_concurrency_config(**where, ProvisionedConcurrentExecutions=1)
-    wait_for(lambda: pods() == 1 and settled(1, 1, 1), "lowered")
+    wait_for(lambda: count() == 1 and settled(1, 1, 1), "lowered")
     client.delete_provisioned_concurrency_config(**where)
-    wait_for(lambda: pods() == 0, "removed")
+    wait_for(lambda: count() == 0, "removed")
     path = ALIAS.path("default", alias_name(name, "live"))
 
     def told() -> bool:

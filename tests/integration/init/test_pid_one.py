@@ -54,7 +54,7 @@ async def test_it_reaps_every_orphan(launch: Launch) -> None:
 
 
 async def test_processes_that_fork_on_and_on_are_ended_all_the_same(launch: Launch) -> None:
-    running = await launch(HOPPER, prefix=PREFIX, timeout=1)
+    running = await launch(HOPPER, prefix=PREFIX, timeout=2)
     await running.connection.invoke("stay")
     outcome = await running.connection.invoke("hop")
     assert outcome.json["errorType"] == "Sandbox.Timedout"

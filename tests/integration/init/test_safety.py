@@ -76,7 +76,7 @@ async def test_a_peer_that_talks_nonsense_only_loses_its_connection(
 ) -> None:
     running = await launch(ECHO)
     running.connection.writer.write(junk)
-    await asyncio.wait_for(running.connection.closed.wait(), 5)
+    await asyncio.wait_for(running.connection.closed.wait(), 30)
     again = await running.gateway.connection()
     assert (await again.invoke(1)).json == 1
 
@@ -237,7 +237,7 @@ def lambda_handler(event, context):
 
 @pytest.mark.parametrize("event", ["exit", "sleep"])
 async def test_daemons_do_not_outlive_a_crash_or_a_timeout(launch: Launch, event: str) -> None:
-    running = await launch(DAEMON, timeout=1)
+    running = await launch(DAEMON, timeout=2)
     await running.connection.invoke("stay")
     assert len(descendants(running.pid)) == 3
     outcome = await running.connection.invoke(event)

@@ -136,7 +136,7 @@ async def test_the_runtime_breaks_off(launch: Launch) -> None:
 async def test_a_first_piece_comes_before_the_function_ends(launch: Launch) -> None:
     running = await launch(bootstrap=BOOTSTRAP, timeout=2)
     _, queue = start(running.connection, bytes=5, piece=5, then="sleep")
-    kinds = [(await asyncio.wait_for(queue.get(), 1)).type for _ in range(3)]
+    kinds = [(await asyncio.wait_for(queue.get(), 20)).type for _ in range(3)]
     assert kinds[1:] == [HEAD, DATA]
     await ending(queue)
 

@@ -59,7 +59,7 @@ def config_map() -> Callable[..., Object]:
     return build
 
 
-async def eventually(holds: Callable[[], bool], *, within: float = 15.0) -> None:
+async def eventually(holds: Callable[[], bool], *, within: float = 60.0) -> None:
     """Wait until something holds."""
     async with asyncio.timeout(within):
         while not holds():  # noqa: ASYNC110 - what is waited for has no event

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from klambda_core.kinds import DEPLOYMENT, FUNCTION, NAMESPACE, Kind
-from tests.support.apiserver import ApiServer
+from tests.support.apiserver import ApiServer, free_ports
 
 T = TypeVar("T")
 
@@ -117,7 +116,7 @@ def active(body: dict[str, Any]) -> str:
     return str(body["status"]["active"]["deployment"])
 
 
-def wait(probe: Callable[[], T | None], what: str, timeout: float = 20.0) -> T:
+def wait(probe: Callable[[], T | None], what: str, timeout: float = 60.0) -> T:
     """Poll until the probe gives something true."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -131,7 +130,7 @@ class OperatorProcess:
     """`python -m klambda_operator` as the chart runs it."""
 
     def __init__(self, server: ApiServer, log: Path, **environment: str) -> None:
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         self._log = log
         self._environment = os.environ | {
             "KUBECONFIG": str(server.kubeconfig),
@@ -151,7 +150,7 @@ class OperatorProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        wait(self._leads, "the operator leads", 30)
+        wait(self._leads, "the operator leads")
 
     def kill(self) -> None:
         """As a node that loses power."""
@@ -226,10 +225,3 @@ def set_account(server: ApiServer, namespace: str, account: str) -> None:
     """Annotate a namespace with its account."""
     patch = {"metadata": {"annotations": {"klambda.io/account-id": account}}}
     server.request("PATCH", NAMESPACE.path(None, namespace), patch, MERGE)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

@@ -76,13 +76,13 @@ async def test_news_come_when_events_do(start: Start, tmp_path: Path) -> None:
     store.wait()
     async with talking(store) as client:
         seen = (await client.lease(wants())).news
+        began = time.monotonic()
         waiting = asyncio.create_task(client.news(seen, 20))
         await asyncio.sleep(0.3)
         assert not waiting.done()
-        began = time.monotonic()
         await client.put(event())
         assert await waiting > seen
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 19, "not because the wait was over"
         assert await client.news(seen, 20) > seen, "what came before is told at once"
         waiting = asyncio.create_task(client.news(seen + 1, 20))
         await asyncio.sleep(0.3)
@@ -122,7 +122,7 @@ async def test_killed_at_random_moments_no_acknowledged_event_is_lost(
     acknowledged: set[str] = set()
     store = start(tmp_path)
     store.wait()
-    for turn in range(3):
+    for _ in range(3):
         async with talking(store) as client:
             stop = asyncio.Event()
 
@@ -133,14 +133,16 @@ async def test_killed_at_random_moments_no_acknowledged_event_is_lost(
                     acknowledged.add(one.id)
 
             tasks = [asyncio.create_task(producer()) for _ in range(20)]
-            await asyncio.sleep(chance.uniform(0.2, 0.8))
+            enough = len(acknowledged) + 20
+            while len(acknowledged) <= enough:  # noqa: ASYNC110 - the producers' doing
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(chance.uniform(0, 0.6))
             store.process.kill()
             for each in await asyncio.gather(*tasks, return_exceptions=True):
                 assert isinstance(each, StoreAway), each
         store.process.wait(10)
         store = start(tmp_path)
         store.wait()
-        assert len(acknowledged) > 20 * turn
     async with talking(store) as client:
         found: set[str] = set()
         async with asyncio.timeout(60):
@@ -182,10 +184,8 @@ async def test_a_put_gives_up_after_its_time(
     store.wait()
     async with talking(store) as client:
         store.process.send_signal(signal.SIGSTOP)  # there, but silent
-        began = time.monotonic()
         with pytest.raises(StoreAway):
-            await client.put(event())
-        assert time.monotonic() - began < 5
+            await asyncio.wait_for(client.put(event()), 30)
         store.process.send_signal(signal.SIGCONT)
 
 
@@ -232,7 +232,7 @@ async def test_a_broken_file_stops_events_not_blobs(start: Start, tmp_path: Path
     store = start(tmp_path)
     store.wait()
     async with talking(store) as client:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             with pytest.raises(StoreAway) as caught:
                 await client.lease(wants())
