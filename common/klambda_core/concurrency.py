@@ -10,6 +10,7 @@ from typing import Literal
 
 from klambda_core.crd.alias import Alias
 from klambda_core.crd.function import Function
+from klambda_core.crd.status import ProvisionedOfAlias
 from klambda_core.crd.version import Version
 
 Qualified = Version | Alias
@@ -63,17 +64,23 @@ class Provisioned:
 
 
 def provisioned_of(item: Qualified) -> Provisioned | None:
-    """What Lambda tells about it: READY only when that many instances were seen initialised."""
+    """What Lambda tells about it: READY only when that many instances were seen initialised.
+
+    Of an alias: of what it points to, and its requests go there.
+    """
     wanted = item.spec.provisioned_concurrent_executions
     if wanted is None:
         return None
     seen = item.status.provisioned_concurrency
     if seen is None or seen.requested != wanted:
         return Provisioned(requested=wanted)
+    elsewhere = isinstance(item, Alias) and _points_elsewhere(item)
+    if elsewhere and isinstance(seen, ProvisionedOfAlias) and seen.waiting_since is None:
+        return Provisioned(requested=wanted)  # told of the former versions
     status: Literal["IN_PROGRESS", "READY", "FAILED"] = "IN_PROGRESS"
     if seen.reason is not None:
         status = "FAILED"
-    elif seen.available >= wanted:
+    elif seen.available >= wanted and not elsewhere:
         status = "READY"
     return Provisioned(
         requested=wanted,
@@ -82,3 +89,18 @@ def provisioned_of(item: Qualified) -> Provisioned | None:
         status=status,
         reason=seen.reason,
     )
+
+
+def _points_elsewhere(alias: Alias) -> bool:
+    """Whether its requests go to other versions than it points to."""
+    seen, spec = alias.status.provisioned_concurrency, alias.spec
+    if seen is None or seen.versions is None:
+        return False
+    route = {each.version: each.weight for each in seen.versions}
+    if spec.function_version is None:
+        pointed = {each.version: each.weight for each in alias.status.versions or ()}
+    else:
+        routing = spec.routing_config
+        extra = dict((routing.additional_version_weights or {}) if routing is not None else {})
+        pointed = {spec.function_version: 1.0 - sum(extra.values()), **extra}
+    return route != pointed

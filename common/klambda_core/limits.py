@@ -51,6 +51,8 @@ PAYLOAD_INVOKE_ASYNC_MAX: Final = 256 * KIB
 # Concurrency (D)
 CONCURRENT_EXECUTIONS: Final = 1000
 UNRESERVED_MIN: Final = 100
+BURST_LIMIT: Final = 1000
+"""Environments that a function may start within ten seconds."""
 
 # Code inside the object (ours: client-side apply keeps a second copy and caps an object at 256 KiB)
 FILES_BYTES_MAX: Final = 128 * KIB

@@ -49,6 +49,7 @@ from klambda_gateway.invoke.metrics import Measured
 from klambda_gateway.invoke.service import InvokeService
 from klambda_gateway.routing.finder import Finder
 from klambda_gateway.routing.table import Entry, RoutingTable
+from klambda_gateway.scale.minimum import Minimums
 from klambda_gateway.scale.parts import ScaleParts
 from klambda_gateway.scale.provisioned import Provisioning
 from klambda_gateway.settings import Settings
@@ -81,6 +82,7 @@ class Gateway:
         watched = settings.watch_namespaces
         self.urls = UrlTable(partial(url_id, key))
         self.provisioning = Provisioning()
+        self.minimums = Minimums()
         self.table = RoutingTable(on_retired=self._retired, on_swapped=self._swapped)
         self.mirrors = Mirrors(
             api,
@@ -89,6 +91,7 @@ class Gateway:
             watched=watched,
             own_address=settings.pod_ip,
             port=settings.instance_port,
+            scaling=settings.scaling,
         )
         self.blobs = Blobs(settings.store_url, key)
         self.images = ImageFinder(settings.images, PullSecrets(api, settings.namespace))
@@ -104,7 +107,12 @@ class Gateway:
             namespaces=watched or None,
         )
         self.registry = Registry(clock=asyncio.get_running_loop().time)
-        self.admission = Admission(others=self._others)
+        scaling = settings.scaling
+        self.admission = Admission(
+            account_limit=scaling.general.account,
+            account_limits={name: own.account for name, own in scaling.namespaces.items()},
+            others=self._others,
+        )
         self._compose_instances()
         self._compose_scaling()
         self._compose_invoking()
@@ -144,6 +152,7 @@ class Gateway:
             table=self.table,
             mirrors=self.mirrors,
             provisioning=self.provisioning,
+            minimums=self.minimums,
             registry=self.registry,
             server=self.server,
             prepare=self._prepare,
@@ -249,6 +258,7 @@ class Gateway:
             now=utc_now,
             new_id=self._new_id,
             runtimes=self.settings.runtimes,
+            concurrent_executions=lambda namespace: self.settings.scaling.of(namespace).account,
         )
 
     def _gauges(self) -> None:
@@ -282,6 +292,7 @@ class Gateway:
     def _swapped(self, before: Entry | None, after: Entry | None) -> None:
         self.urls.changed(before, after)
         self.provisioning.changed(before, after)
+        self.minimums.changed(before, after)
 
     def _bearer(self) -> Bearer | None:
         if not self.settings.bearer_tokens:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from klambda_core.scaling import Scaling, ScalingDefaults, read_defaults
 from klambda_core.urls import UrlPlace, read_place
 from klambda_gateway.auth.signer import Credentials
 from klambda_gateway.code.fetching import Allowed
@@ -56,9 +57,12 @@ class Settings:
     """Where code may be fetched from."""
     sweep_age_seconds: float = 86_400.0
     """Blobs that nothing names for so long are deleted."""
-    idle_seconds: float = 60.0
+    scaling: ScalingDefaults = field(default_factory=ScalingDefaults)
+    """What holds for functions that say nothing."""
     scheduling_patience: float = 5.0
     """Seconds that a new instance may look for a node before requests are told."""
+    provisioned_patience: float = 300.0
+    """Seconds for which an alias that points elsewhere waits until it is provisioned there."""
     watch_namespaces: tuple[str, ...] = ()
     """Empty: all."""
     cors_origins: tuple[str, ...] = ()
@@ -122,9 +126,12 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         trusted_proxies=read.networks("KLAMBDA_TRUSTED_PROXIES"),
         sources=read.sources(),
         sweep_age_seconds=read.seconds("KLAMBDA_SWEEP_AGE_SECONDS", basis.sweep_age_seconds),
-        idle_seconds=read.seconds("KLAMBDA_IDLE_SECONDS", basis.idle_seconds),
+        scaling=read.scaling(),
         scheduling_patience=read.seconds(
             "KLAMBDA_SCHEDULING_PATIENCE_SECONDS", basis.scheduling_patience
+        ),
+        provisioned_patience=read.seconds(
+            "KLAMBDA_PROVISIONED_PATIENCE_SECONDS", basis.provisioned_patience
         ),
         watch_namespaces=read.words("KLAMBDA_WATCH_NAMESPACES"),
         cors_origins=tuple(read.text("KLAMBDA_CORS_ORIGINS", "").split()),
@@ -215,6 +222,13 @@ class _Reader:
         if not 0 <= seconds < float("inf"):
             raise SettingsError(f"{name}={text!r} must not be negative")
         return seconds
+
+    def scaling(self) -> ScalingDefaults:
+        idle = self.seconds("KLAMBDA_IDLE_SECONDS", Scaling().idle_seconds)
+        try:
+            return read_defaults(self.document("KLAMBDA_SCALING"), idle_seconds=idle)
+        except (ValueError, TypeError) as error:
+            raise SettingsError(f"KLAMBDA_SCALING: {error}") from error
 
     def events(self) -> EventSettings:
         keys = Credentials(

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from klambda_core import labels
 from klambda_core.kinds import ALIAS, DEPLOYMENT, FUNCTION, POD, VERSION, Kind
+from klambda_core.scaling import ScalingDefaults
 from klambda_gateway.instances.deployments import DeploymentFacts, deployment_facts
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts, pod_facts
 from klambda_gateway.routing.facts import alias_facts, function_facts, version_facts
@@ -61,6 +63,7 @@ class Mirrors:
         watched: Sequence[str] = (),
         own_address: str = "",
         port: int,
+        scaling: ScalingDefaults | None = None,
     ) -> None:
         self._api = api
         self._table = table
@@ -71,7 +74,11 @@ class Mirrors:
         scope: Any = {"namespaces": list(watched) or None}
         ours: Any = scope | {"label_selector": labels.SELECTOR}
         self.functions = Reflector(
-            api, FUNCTION, function_facts, on_change=table.change_function, **scope
+            api,
+            FUNCTION,
+            partial(function_facts, defaults=scaling),
+            on_change=table.change_function,
+            **scope,
         )
         self.versions = Reflector(
             api, VERSION, version_facts, on_change=table.change_version, **scope

@@ -271,6 +271,7 @@ class Gatherer:
             runtimes=settings.runtimes,
             installation_key=self._installation_key,
             freeze=settings.freeze,
+            concurrency=settings.scaling.of(namespace).account,
             urls=settings.urls,
             images=settings.images,
         )

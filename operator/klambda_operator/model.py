@@ -14,6 +14,7 @@ from klambda_core.conditions import Transition
 from klambda_core.crd import Alias, Function, Version
 from klambda_core.crd.base import KubeObject, ObjectMeta
 from klambda_core.kinds import Kind
+from klambda_core.limits import CONCURRENT_EXECUTIONS
 from klambda_core.urls import UrlPlace, url_id
 from klambda_operator.settings import Runtimes, UserImages
 
@@ -99,6 +100,8 @@ class World:
     runtimes: Runtimes
     installation_key: str = field(repr=False)
     freeze: str = ""
+    concurrency: int = CONCURRENT_EXECUTIONS
+    """The account's quota."""
     images: UserImages = field(default_factory=UserImages)
     urls: UrlPlace = field(default_factory=lambda: UrlPlace(region="us-east-1"))
 

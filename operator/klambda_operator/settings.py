@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from klambda_core.scaling import ScalingDefaults, read_defaults
 from klambda_core.urls import UrlPlace, read_place
 
 DEFAULT_REGION = "us-east-1"
@@ -66,6 +67,7 @@ class Settings:
     runtimes: Runtimes = field(default_factory=Runtimes)
     images: UserImages = field(default_factory=UserImages)
     accounts: Mapping[str, str] = field(default_factory=dict)
+    scaling: ScalingDefaults = field(default_factory=ScalingDefaults)
     installation_secret: str = "klambda-installation"  # noqa: S105 - the Secret's name
     lease_name: str = "klambda-operator"
     admin_port: int = DEFAULT_ADMIN_PORT
@@ -89,6 +91,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         runtimes=_runtimes(environ),
         images=_images(environ),
         accounts=_strings(environ, "KLAMBDA_ACCOUNTS"),
+        scaling=_scaling(environ),
         installation_secret=environ.get("KLAMBDA_INSTALLATION_SECRET")
         or defaults.installation_secret,
         lease_name=environ.get("KLAMBDA_LEASE_NAME") or defaults.lease_name,
@@ -113,6 +116,13 @@ def _urls(environ: Mapping[str, str]) -> UrlPlace:
         return read_place(environ, environ.get("KLAMBDA_REGION") or DEFAULT_REGION)
     except ValueError as error:
         raise SettingsError(str(error)) from error
+
+
+def _scaling(environ: Mapping[str, str]) -> ScalingDefaults:
+    try:
+        return read_defaults(_document(environ, "KLAMBDA_SCALING"))
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"KLAMBDA_SCALING: {error}") from error
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -88,6 +89,78 @@ def test_provisioned_concurrency(cluster: Cluster, name: str) -> None:
     assert status() == "READY"
     cluster.aws.delete_provisioned_concurrency_config(**where)
     wait_until("they go with the setting", lambda: not pods(cluster, name), timeout=30)
+
+
+SLOW = "import time\ntime.sleep(3)\n"
+WHICH = (
+    "import os\n"
+    "def handler(event, context):\n"
+    "    kind = os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']\n"
+    "    return [context.function_version, kind]\n"
+)
+
+
+def test_an_alias_moves_when_the_new_version_is_warm(cluster: Cluster, name: str) -> None:
+    """No request meets a cold instance, whichever door pointed the alias to the new version."""
+    cluster.create(name, WHICH, Publish=True)
+    cluster.aws.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    where = {"FunctionName": name, "Qualifier": "live"}
+    cluster.aws.put_provisioned_concurrency_config(**where, ProvisionedConcurrentExecutions=1)
+
+    def status() -> str:
+        found = cluster.aws.get_provisioned_concurrency_config(**where)
+        return str(found["Status"])
+
+    wait_until("version 1 is ready", lambda: status() == "READY")
+    cluster.update_code(name, SLOW + WHICH)
+    cluster.aws.publish_version(FunctionName=name)
+    [alias] = [o for o in cluster.objects("fna") if o["spec"]["functionRef"] == name]
+    patch = ("patch", "fna", alias["metadata"]["name"], "--type=merge", "-p")
+    cluster.kubectl(*patch, '{"spec": {"functionVersion": "2"}}')
+    seen: list[str] = []
+
+    def moved() -> bool:
+        before = status()
+        version, kind = cluster.invoke(name, Qualifier="live")
+        assert kind == "provisioned-concurrency", "never a cold one"
+        assert (before, version) != ("READY", "1") or not seen, "READY means: requests go there"
+        seen.append(version)
+        return bool(version == "2")
+
+    wait_until("requests go to version 2", moved)
+    assert set(seen[:-1]) == {"1"}, "its INIT takes three seconds"
+    wait_until("version 2 is ready", lambda: status() == "READY")
+    # Back, through the API: version 1's instance is still there.
+    cluster.aws.update_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    assert cluster.aws.get_alias(FunctionName=name, Name="live")["FunctionVersion"] == "1"
+    wait_until("back", lambda: cluster.invoke(name, Qualifier="live")[0] == "1")
+
+
+def test_minimum_maximum_and_burst(cluster: Cluster, name: str) -> None:
+    cluster.create(name, KIND)
+
+    def scaling(**members: Any) -> None:
+        patch = json.dumps({"spec": {"scaling": members}})
+        cluster.kubectl("patch", "functions.klambda.io", name, "--type=merge", "-p", patch)
+
+    def together(count: int) -> list[Any]:
+        def one(_: int) -> Any:
+            try:
+                return cluster.invoke(name, 2)[0]
+            except botocore.exceptions.ClientError as error:
+                return error.response.get("Reason", str(error))
+
+        with ThreadPoolExecutor(count) as pool:
+            return sorted(pool.map(one, range(count)))
+
+    scaling(minReplicas=1, maxReplicas=2, burstLimit=1)
+    wait_until("one is there before anybody asks", lambda: len(pods(cluster, name)) == 1)
+    own = "ReservedFunctionConcurrentInvocationLimitExceeded"
+    assert together(3) == [own, "on-demand", "on-demand"]
+    scaling(maxReplicas=None)
+    found = together(6)
+    assert found.count("ConcurrentInvocationLimitExceeded") >= 3, found
+    assert len(pods(cluster, name)) <= 3, "one start in ten seconds"
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Our kinds as pydantic models: the single source of the CRDs (see `base`)."""
 
-from klambda_core.crd.alias import Alias, AliasSpec, AliasStatus, WeightedVersion
+from klambda_core.crd.alias import Alias, AliasSpec, AliasStatus
 from klambda_core.crd.code import Blob, Code, Content, Image, Sources
 from klambda_core.crd.configuration import Configuration
 from klambda_core.crd.event_source import EventSourceMapping
@@ -19,6 +19,7 @@ from klambda_core.crd.status import (
     ResolvedCode,
     ResolvedImage,
     ResolvedLayer,
+    WeightedVersion,
 )
 from klambda_core.crd.version import Snapshot, Version, VersionSpec, VersionStatus
 

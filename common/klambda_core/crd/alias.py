@@ -15,7 +15,12 @@ from klambda_core.crd.base import (
     list_map,
     rule,
 )
-from klambda_core.crd.status import Conditions, ProvisionedStatus, UrlAddress
+from klambda_core.crd.status import (
+    Conditions,
+    ProvisionedOfAlias,
+    UrlAddress,
+    WeightedVersion,
+)
 from klambda_core.kinds import ALIAS
 from klambda_core.limits import ALIAS_NAME_MAX, ALIAS_NAME_PATTERN, DESCRIPTION_MAX, OBJECT_NAME_MAX
 
@@ -98,13 +103,6 @@ class AliasSpec(Model):
     policy: Policy | None = Field(None, description="Resource policy, one entry per statement.")
 
 
-class WeightedVersion(Model):
-    """One target of an alias."""
-
-    version: str = Field(max_length=16, description="A version's number or $LATEST.")
-    weight: float = Field(ge=0.0, le=1.0, description="Its share of the requests.")
-
-
 class AliasStatus(Model):
     """Where the alias leads now."""
 
@@ -117,7 +115,7 @@ class AliasStatus(Model):
         description="Targets with their shares.",
         json_schema_extra=list_map("version"),
     )
-    provisioned_concurrency: ProvisionedStatus | None = Field(
+    provisioned_concurrency: ProvisionedOfAlias | None = Field(
         None, description="What is kept initialised."
     )
     url: UrlAddress | None = Field(None, description="The address of the alias's URL.")

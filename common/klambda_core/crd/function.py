@@ -57,11 +57,42 @@ class Publish(Model):
 class Scaling(Model):
     """How instances come and go."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            rule(
+                "!has(self.minReplicas) || !has(self.maxReplicas) || "
+                "self.minReplicas <= self.maxReplicas",
+                "scaling.minReplicas cannot be above scaling.maxReplicas",
+            )
+        )
+    )
+
     idle_seconds: int | None = Field(
         None,
         ge=1,
         le=86400,
         description="Idle instances are stopped after this time; the chart's value when absent.",
+    )
+    min_replicas: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="So many instances of $LATEST are kept though idle; versions and aliases have "
+        "provisioned concurrency.",
+    )
+    max_replicas: int | None = Field(
+        None,
+        ge=1,
+        le=10000,
+        description="At most so many invocations at once, over all versions; more are throttled. "
+        "Unlike reservedConcurrentExecutions it takes nothing from the account.",
+    )
+    burst_limit: int | None = Field(
+        None,
+        ge=1,
+        le=10000,
+        description="At most so many instances are started within ten seconds; requests that need "
+        "more are throttled. Lambda's 1000 when absent.",
     )
 
 

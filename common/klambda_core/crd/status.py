@@ -78,6 +78,29 @@ class ProvisionedStatus(Model):
     )
 
 
+class WeightedVersion(Model):
+    """One target of an alias."""
+
+    version: str = Field(max_length=16, description="A version's number or $LATEST.")
+    weight: float = Field(ge=0.0, le=1.0, description="Its share of the requests.")
+
+
+class ProvisionedOfAlias(ProvisionedStatus):
+    """The same of an alias, which may point elsewhere before anything is initialised there."""
+
+    versions: list[WeightedVersion] | None = Field(
+        None,
+        max_length=2,
+        description="Where requests go: the former versions, until the new ones are initialised.",
+        json_schema_extra=list_map("version"),
+    )
+    waiting_since: str | None = Field(
+        None,
+        description="Since when the alias has pointed elsewhere.",
+        json_schema_extra={"format": "date-time"},
+    )
+
+
 UrlAddress = Annotated[str, Field(max_length=512)]
 """`<scheme>://<id>.lambda-url.<region>.<domain>[:port]/`."""
 

@@ -1,4 +1,4 @@
-"""Who may run now: Lambda's account limit and reserved concurrency, counted in this gateway.
+"""Who may run now: Lambda's account limit and the function's own, counted in this gateway.
 
 Place: the second step of an invocation. A ``Permit`` counts from admission until the instance is
 ready again (``end``), not only until the answer is out: that is what Lambda counts. Limits are per
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from klambda_core.errors import REASON_ACCOUNT, REASON_RESERVED, throttled
@@ -67,10 +67,15 @@ class Admission:
         self,
         *,
         account_limit: int = CONCURRENT_EXECUTIONS,
+        account_limits: Mapping[str, int] | None = None,
         others: Callable[[Function], int] = lambda _: 0,
     ) -> None:
-        """``others``: instances of a function that other gateways' requests occupy."""
+        """``account_limits``: those of namespaces that have another.
+
+        ``others``: instances of a function that other gateways' requests occupy.
+        """
         self._account_limit = account_limit
+        self._account_limits = account_limits or {}
         self._others = others
         self._by_account: Counter[str] = Counter()
         self._by_function: Counter[Function] = Counter()
@@ -114,7 +119,9 @@ class Admission:
             taken = self._by_function[function]
             if taken >= reserved or taken + self._others(function) >= reserved:
                 return REASON_RESERVED
-        if self._by_account[function[0]] >= self._account_limit:
+        account = function[0]
+        limit = self._account_limits.get(account, self._account_limit)
+        if self._by_account[account] >= limit:
             return REASON_ACCOUNT
         return None
 

@@ -82,8 +82,8 @@ class Services:
     """Held while a share of the account's concurrency is given out."""
     pause: Callable[[], Awaitable[None]] = by_chance
     """Waits a moment of random length."""
-    concurrent_executions: int = CONCURRENT_EXECUTIONS
-    """The account's limit."""
+    concurrent_executions: Callable[[str], int] = lambda _: CONCURRENT_EXECUTIONS
+    """The limit of a namespace, which is an account."""
     runtimes: tuple[str, ...] = ()
     """The runtimes this installation can run; empty: all that AWS has not retired."""
 

@@ -81,12 +81,13 @@ async def get_account_settings(services: Services, call: Call) -> Reply:
     size += sum(code.size for code in snapshots if code is not None)
     contents = [content_of(layer) for layer in layers if not layer.spec.deleted]
     size += sum(content.size for content in contents if isinstance(content, CodeRef))
-    pool = pool_of(services.concurrent_executions, functions, [*versions, *aliases])
+    total = services.concurrent_executions(call.namespace)
+    pool = pool_of(total, functions, [*versions, *aliases])
     limit: Json = {
         "TotalCodeSize": limits.CODE_STORAGE_MAX,
         "CodeSizeUnzipped": limits.UNZIPPED_MAX,
         "CodeSizeZipped": limits.ZIP_DIRECT_MAX,
-        "ConcurrentExecutions": services.concurrent_executions,
+        "ConcurrentExecutions": total,
         "UnreservedConcurrentExecutions": max(0, pool.unreserved()),
     }
     usage = {"TotalCodeSize": size, "FunctionCount": len(functions)}
@@ -100,7 +101,7 @@ async def account_pool(services: Services, call: Call, *, apart_from: str = "") 
         *await services.objects.all_aliases(call.namespace),
     ]
     return pool_of(
-        services.concurrent_executions,
+        services.concurrent_executions(call.namespace),
         await services.objects.functions(call.namespace),
         [each for each in qualified if each.uid != apart_from],
     )

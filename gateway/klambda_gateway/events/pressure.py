@@ -48,9 +48,8 @@ class Pressures:
         if entry is None:
             return Pressure(limit=CONCURRENT_EXECUTIONS)
         function = entry.function
-        limit = CONCURRENT_EXECUTIONS if function.reserved is None else function.reserved
         return Pressure(
-            limit=limit,
+            limit=function.at_once,
             running=self._running((function.namespace, function.name)),
             waiting=sum(self._waiting(key) for key in entry.deployments()),
         )

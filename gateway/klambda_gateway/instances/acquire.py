@@ -32,6 +32,10 @@ class StartsFail(Exception):
         self.message = message
 
 
+class BurstUsedUp(Exception):
+    """The function has started as many instances as it may for the moment."""
+
+
 class QueuedAttempt:
     """A waiter that is a future."""
 
@@ -68,7 +72,7 @@ async def acquire(
     """Return an instance marked with this attempt.
 
     ``deadline`` is in the loop's time; ``patient``: others may go first. Raises WaitedTooLong,
-    Moved, StartsFail.
+    Moved, StartsFail, BurstUsedUp.
     """
     pool = registry.pool(key)
     record = pool.take(attempt)

@@ -27,7 +27,13 @@ from typing import Any, Final, TypeVar
 
 from klambda_core import errors
 from klambda_gateway.admission.concurrency import Admission, Permit
-from klambda_gateway.instances.acquire import Moved, StartsFail, WaitedTooLong, acquire
+from klambda_gateway.instances.acquire import (
+    BurstUsedUp,
+    Moved,
+    StartsFail,
+    WaitedTooLong,
+    acquire,
+)
 from klambda_gateway.instances.attempt import Answer, Attempt
 from klambda_gateway.instances.call import Broken, Call, Outcome
 from klambda_gateway.instances.record import Record
@@ -195,6 +201,8 @@ class InvokeService:
             except Moved:
                 target = await self._moved(request, target)
                 continue
+            except BurstUsedUp as error:
+                raise errors.throttled(errors.REASON_ACCOUNT, retry_after=1) from error
             except StartsFail as error:
                 raise _cannot_start(error) from error
             except WaitedTooLong as error:

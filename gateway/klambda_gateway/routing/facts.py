@@ -12,12 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from klambda_core.scaling import Scaling, ScalingDefaults
 from klambda_gateway.auth.policy import Statement, read_statements
 from klambda_gateway.urls.config import UrlConfig, read_url
 
 LATEST: Final = "$LATEST"
+SCALING: Final = Scaling()
+"""Of functions that say nothing, with a chart that says nothing."""
 _TIMEOUT_DEFAULT: Final = 3
 """Lambda's default, in seconds."""
+
+
+Shares = tuple[tuple[str, float], ...]
+"""Versions, with what part of the requests each takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +54,10 @@ class Kept:
     allocated: int = 0
     available: int = 0
     reason: str | None = None
+    route: Shares = ()
+    """Of an alias: where its requests go."""
+    since: str | None = None
+    """Of an alias: since when it has pointed elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +74,24 @@ class FunctionFacts:
     failed: bool = False
     """``status.failed`` is set: with nothing serving, its State is Failed."""
     reserved: int | None = None
-    idle_seconds: int | None = None
+    scaling: Scaling = SCALING
     policy: tuple[Statement, ...] = ()
     url: UrlConfig | None = None
     events: EventFacts | None = None
     dead_letter: str | None = None
     loops_allowed: bool = False
+
+    @property
+    def limit(self) -> int | None:
+        """How many of it may run at once, when it has a limit of its own."""
+        own = [each for each in (self.reserved, self.scaling.maximum) if each is not None]
+        return min(own, default=None)
+
+    @property
+    def at_once(self) -> int:
+        """How many of it can run at once."""
+        limit = self.limit
+        return self.scaling.account if limit is None else limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +122,7 @@ class AliasFacts:
     function: str
     owner_uid: str | None
     alias: str
-    targets: tuple[tuple[str, float], ...]
+    targets: Shares
     policy: tuple[Statement, ...] = ()
     url: UrlConfig | None = None
     events: EventFacts | None = None
@@ -107,8 +130,10 @@ class AliasFacts:
     kept: Kept | None = None
 
 
-def function_facts(obj: Mapping[str, Any]) -> FunctionFacts | None:
-    """Project a Function."""
+def function_facts(
+    obj: Mapping[str, Any], defaults: ScalingDefaults | None = None
+) -> FunctionFacts | None:
+    """Project a Function; ``defaults`` are the chart's."""
     meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     if "deletionTimestamp" in meta:
         return None
@@ -123,7 +148,9 @@ def function_facts(obj: Mapping[str, Any]) -> FunctionFacts | None:
         serving=_serving(status),
         failed="failed" in status,
         reserved=spec.get("reservedConcurrentExecutions"),
-        idle_seconds=(spec.get("scaling") or {}).get("idleSeconds"),
+        scaling=(SCALING if defaults is None else defaults.of(meta["namespace"])).under(
+            spec.get("scaling") or {}
+        ),
         policy=policy,
         url=read_url(spec.get("url"), policy),
         events=_events(spec),
@@ -204,6 +231,10 @@ def _kept(status: Mapping[str, Any]) -> Kept | None:
         allocated=told.get("allocated", 0),
         available=told.get("available", 0),
         reason=told.get("reason"),
+        route=tuple(
+            (str(each["version"]), float(each["weight"])) for each in told.get("versions") or ()
+        ),
+        since=told.get("waitingSince"),
     )
 
 

@@ -129,8 +129,7 @@ class Finder:
             return
         await self._take(ALIAS, namespace, names.alias_name(function, qualifier))
         entry = self._table.get(namespace, parent.function.aws_name)
-        alias = entry.aliases.get(qualifier) if entry is not None else None
-        for version, _ in alias.targets if alias is not None else ():
+        for version, _ in entry.routes.get(qualifier, ()) if entry is not None else ():
             if is_version(version):
                 await self._take(VERSION, namespace, names.version_name(function, int(version)))
 

@@ -6,7 +6,7 @@ the target moved. Invariants: pure; the draw is the caller's; errors are values.
 
 from __future__ import annotations
 
-from klambda_gateway.routing.facts import LATEST, AliasFacts
+from klambda_gateway.routing.facts import LATEST, Shares
 from klambda_gateway.routing.table import Entry
 from klambda_gateway.routing.target import Problem as Problem
 from klambda_gateway.routing.target import Target as Target
@@ -17,20 +17,20 @@ def resolve(entry: Entry | None, qualifier: str | None, draw: float) -> Target |
     if entry is None:
         return "unknown"
     version = qualifier or LATEST
-    alias = entry.aliases.get(version)
-    if alias is not None:
-        drawn = pick(alias, draw)
+    route = entry.routes.get(version)
+    if route is not None:
+        drawn = pick(route, draw)
         if drawn is None:
             return "unknown"
         version = drawn
     return entry.targets.get(version, "unknown")
 
 
-def pick(alias: AliasFacts, draw: float) -> str | None:
+def pick(route: Shares, draw: float) -> str | None:
     """Choose a version by weight."""
     passed = 0.0
-    for version, weight in alias.targets:
+    for version, weight in route:
         passed += weight
         if draw < passed:
             return version
-    return alias.targets[-1][0] if alias.targets else None
+    return route[-1][0] if route else None

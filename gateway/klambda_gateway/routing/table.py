@@ -17,7 +17,14 @@ from typing import TypeVar
 
 from klambda_gateway.auth.policy import Statement
 from klambda_gateway.instances.pods import DeploymentKey
-from klambda_gateway.routing.facts import LATEST, AliasFacts, FunctionFacts, VersionFacts
+from klambda_gateway.routing.facts import (
+    LATEST,
+    AliasFacts,
+    FunctionFacts,
+    Shares,
+    VersionFacts,
+)
+from klambda_gateway.routing.switching import routes_of
 from klambda_gateway.routing.target import Problem, Target, targets_of
 
 Name = tuple[str, str]
@@ -33,9 +40,13 @@ class Entry:
     aliases: Mapping[str, AliasFacts] = field(default_factory=dict)
     targets: Mapping[str, Target | Problem] = field(init=False, repr=False, compare=False)
     """By version, ``$LATEST`` included: what it runs on."""
+    routes: Mapping[str, Shares] = field(init=False, repr=False, compare=False)
+    """By alias: the versions that its requests go to."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "targets", targets_of(self.function, self.versions))
+        targets = targets_of(self.function, self.versions)
+        object.__setattr__(self, "targets", targets)
+        object.__setattr__(self, "routes", routes_of(self.aliases, targets))
 
     def deployments(self) -> frozenset[DeploymentKey]:
         """Return the Deployments that serve something of it now."""

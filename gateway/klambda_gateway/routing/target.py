@@ -28,6 +28,7 @@ class Target:
     timeout: int
     """Seconds."""
     reserved: int | None
+    """The function's own limit: its reservation, or a lower ``maxReplicas``."""
 
 
 def targets_of(
@@ -52,5 +53,5 @@ def _target(
         revision=serving.revision,
         executed_version=version,
         timeout=runs.timeout,
-        reserved=function.reserved,
+        reserved=function.limit,
     )

@@ -82,10 +82,15 @@ class Crowding:
             spec = self._spec(pool.key)
             if pool.waiters or spec.superseded:
                 continue
-            for record in [*pool.idle.values(), *pool.idle_ahead.values()]:
-                kept = record.provisioned and spec.provisioned
-                if not kept and record.idle_since is not None:
-                    yield self._guest(record, record.idle_since)
+            found = [
+                (record.idle_since, record)
+                for record in [*pool.idle.values(), *pool.idle_ahead.values()]
+                if record.idle_since is not None and not (record.provisioned and spec.provisioned)
+            ]
+            found.sort(key=lambda each: each[0])
+            spare = max(0, pool.serving() - spec.minimum)
+            for since, record in found[:spare]:
+                yield self._guest(record, since)
 
     def _leaving(self) -> Iterable[Guest]:
         for record in self._registry.records.values():

@@ -1,7 +1,7 @@
 """Keeping instances and letting them go: a pure function of one Deployment's numbers and the time.
 
     idle too long (or superseded) ─► drain if idle ─► done ─► cheap to delete ─► fewer replicas
-    fewer provisioned ones than wanted ─► start what is missing
+    fewer than the minimum, or fewer provisioned ones than wanted ─► start what is missing
 
 Place: the leader's ``scaler`` gathers a ``Window`` per Deployment each tick and carries the
 ``Targets`` out. Invariants: pure; nothing that runs or may run something is ever let go; replicas
@@ -71,6 +71,7 @@ class Spec:
 
     idle_seconds: float
     minimum: int = 0
+    """So many stay, and are started when there are fewer."""
     provisioned: int = 0
     """So many are started ahead and kept."""
     superseded: bool = False
@@ -159,7 +160,8 @@ def _start(window: Window, spec: Spec, drains: Mapping[str, float]) -> int:
     if spec.superseded or window.failing:
         return 0
     leaving = sum(1 for each in window.idle if each.provisioned and each.uid in drains)
-    return max(0, spec.provisioned - (window.provisioned - leaving) - window.coming)
+    ahead = spec.provisioned - (window.provisioned - leaving) - window.coming
+    return max(0, ahead, spec.minimum - (window.replicas - len(window.done)))
 
 
 def _lower(

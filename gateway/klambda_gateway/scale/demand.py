@@ -14,11 +14,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from klambda_gateway.instances.acquire import Moved, StartsFail
+from klambda_core.limits import BURST_LIMIT
+from klambda_gateway.instances.acquire import BurstUsedUp, Moved, StartsFail
 from klambda_gateway.instances.deployments import DeploymentFacts
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.instances.record import COMPLETING_S
 from klambda_gateway.instances.registry import InstancePool, Registry
+from klambda_gateway.scale.burst import Bursts
 from klambda_gateway.scale.pace import STALLED_S, Durations, worth
 from klambda_gateway.scale.starter import Starter
 from klambda_gateway.scale.starts import (
@@ -63,12 +65,14 @@ class Demand:
         prepare: Callable[[DeploymentKey], None] = lambda _: None,
         report: Report = lambda *_: None,
         counts: Callable[[str], None] = lambda _: None,
+        burst: Callable[[DeploymentKey], int] = lambda _: BURST_LIMIT,
         patience: float = SCHEDULING_PATIENCE_S,
     ) -> None:
         """``prepare`` is called when a start is asked for (code is fetched meanwhile).
 
-        ``counts`` is told the reason of each failure that leads to a back-off; ``patience``: so
-        long pods may look for a node.
+        ``counts`` is told the reason of each failure that leads to a back-off; ``burst``: how many
+        starts its function may ask for in ten seconds; ``patience``: so long pods may look for a
+        node.
         """
         self._registry = registry
         self._starter = starter
@@ -76,7 +80,9 @@ class Demand:
         self._prepare = prepare
         self._report = report
         self._counts = counts
+        self._burst = burst
         self._patience = patience
+        self._bursts = Bursts()
         self._durations = Durations()
         self._starts: dict[DeploymentKey, Starts] = {}
         self._backoffs: dict[DeploymentKey, Backoff] = {}
@@ -187,6 +193,7 @@ class Demand:
         """Check everybody who waits."""
         for pool in self._registry:
             self.check(pool.key)
+        self._bursts.sweep(self._now())
         for key in [key for key in self._starts if key not in self._registry.pools]:
             if not self.in_flight(key):
                 del self._starts[key]
@@ -255,7 +262,10 @@ class Demand:
         self.check(key)
 
     async def _raise(self, key: DeploymentKey) -> None:
-        while count := self._missing(key):
+        while missing := self._missing(key):
+            count = self._within_burst(key, missing)
+            if not count:
+                continue
             self._prepare(key)
             try:
                 await self._starter.start(key, count)
@@ -266,9 +276,21 @@ class Demand:
                 self._fail(key, Failure(reason="Forbidden", message=error.message))
             except KubeError as error:
                 _log.warning("start-not-taken", deployment=key.name, error=str(error))
+                self._bursts.give_back(self._function(key), count)
                 await asyncio.sleep(RETRY_S)
             else:
                 self._started(key, count)
+
+    def _within_burst(self, key: DeploymentKey, missing: int) -> int:
+        """Return how many starts may be asked for; who came last for the others, is told."""
+        function = self._function(key)
+        count = self._bursts.take(function, missing, limit=self._burst(key), now=self._now())
+        if count < missing:
+            pool = self._registry.pool(key)
+            for waiter in list(pool.waiters.values())[count - missing :]:
+                pool.leave(waiter.attempt)
+                waiter.dismiss(BurstUsedUp())
+        return count
 
     def _started(self, key: DeploymentKey, count: int) -> None:
         self._starts.setdefault(key, Starts()).started(count, self._now())

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -41,13 +42,20 @@ class Keeper:
         registry: Registry,
         *,
         trouble: Callable[[DeploymentKey], Failure | None],
+        now: Callable[[], datetime],
+        patience: float,
         runs: Counter[str] | None = None,
     ) -> None:
-        """``runs`` counts those of versions of which something is kept."""
+        """``patience``: so many seconds an alias waits for what it points to.
+
+        ``runs`` counts those of versions of which something is kept.
+        """
         self._api = api
         self._provisioning = provisioning
         self._registry = registry
         self._trouble = trouble
+        self._now = now
+        self._patience = patience
         self._runs: Counter[str] = Counter() if runs is None else runs
         self._tasks: dict[tuple[Kind, str, str], asyncio.Task[None]] = {}
 
@@ -69,7 +77,7 @@ class Keeper:
         """Write what has changed."""
         has = {key: self._found(key) for key in self._provisioning.deployments()}
         for found in self._provisioning.by_function():
-            for holder, kept in tell(found, has):
+            for holder, kept in tell(found, has, self._now(), self._patience):
                 name = (holder.kind, holder.namespace, holder.name)
                 if kept != holder.kept and name not in self._tasks:
                     task = asyncio.get_running_loop().create_task(self._write(holder, kept))
@@ -96,14 +104,7 @@ class Keeper:
     async def _write(self, holder: Holder, kept: Kept | None) -> None:
         status: dict[str, Any] = {}
         if kept is not None:
-            told = {
-                "requested": kept.requested,
-                "allocated": kept.allocated,
-                "available": kept.available,
-            }
-            status["provisionedConcurrency"] = told | (
-                {} if kept.reason is None else {"reason": kept.reason}
-            )
+            status["provisionedConcurrency"] = _document(kept)
         try:
             await self._api.apply(
                 holder.kind,
@@ -117,3 +118,18 @@ class Keeper:
             pass  # deleted meanwhile
         except KubeError as error:
             _log.warning("provisioned-not-told", name=holder.name, error=str(error))
+
+
+def _document(kept: Kept) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "requested": kept.requested,
+        "allocated": kept.allocated,
+        "available": kept.available,
+    }
+    if kept.reason is not None:
+        told["reason"] = kept.reason
+    if kept.route:
+        told["versions"] = [{"version": name, "weight": share} for name, share in kept.route]
+    if kept.since is not None:
+        told["waitingSince"] = kept.since
+    return told

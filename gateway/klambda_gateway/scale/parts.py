@@ -21,6 +21,7 @@ from klambda_gateway.scale.crowding import Crowding
 from klambda_gateway.scale.decide import Spec
 from klambda_gateway.scale.demand import Demand
 from klambda_gateway.scale.keeper import Keeper
+from klambda_gateway.scale.minimum import Minimums
 from klambda_gateway.scale.provisioned import Provisioning
 from klambda_gateway.scale.reporter import StartsReporter
 from klambda_gateway.scale.scaler import Scaler
@@ -44,15 +45,17 @@ class ScaleParts:
         table: RoutingTable,
         mirrors: Mirrors,
         provisioning: Provisioning,
+        minimums: Minimums,
         registry: Registry,
         server: InstanceServer,
         prepare: Callable[[DeploymentKey], None],
     ) -> None:
         """``prepare`` is called when a start is asked for."""
-        self._idle_seconds = settings.idle_seconds
+        self._scaling = settings.scaling
         self._table = table
         self._mirrors = mirrors
         self._provisioning = provisioning
+        self._minimums = minimums
         patience = settings.scheduling_patience
         self.starter = DeploymentStarter(api, mirrors.known)
         failures = metrics.counter(
@@ -65,6 +68,7 @@ class ScaleParts:
             prepare=prepare,
             report=StartsReporter(api, served_by=table.served_by, now=utc_now).report,
             counts=lambda reason: failures.labels(reason).inc(),
+            burst=self._burst,
             patience=patience,
         )
         registry.on_short = self.demand.short
@@ -81,7 +85,13 @@ class ScaleParts:
             "on",
         )
         self.keeper = Keeper(
-            api, provisioning, registry, trouble=self.demand.trouble, runs=runs.counts
+            api,
+            provisioning,
+            registry,
+            trouble=self.demand.trouble,
+            now=utc_now,
+            patience=settings.provisioned_patience,
+            runs=runs.counts,
         )
         crowding = Crowding(
             registry,
@@ -113,14 +123,20 @@ class ScaleParts:
     def _spec(self, key: DeploymentKey) -> Spec:
         entry = self._table.served_by(key)
         if entry is None:
-            return Spec(idle_seconds=self._idle_seconds, superseded=True)
-        own = entry.function.idle_seconds
+            idle = self._scaling.of(key.namespace).idle_seconds
+            return Spec(idle_seconds=idle, superseded=True)
         return Spec(
-            idle_seconds=self._idle_seconds if own is None else own,
+            idle_seconds=entry.function.scaling.idle_seconds,
+            minimum=self._minimums.of(key),
             provisioned=self._provisioning.wanted(key),
         )
+
+    def _burst(self, key: DeploymentKey) -> int:
+        entry = self._table.served_by(key)
+        scaling = self._scaling.of(key.namespace) if entry is None else entry.function.scaling
+        return scaling.burst
 
     def _wanted(self) -> list[DeploymentKey]:
         """Return the Deployments that have replicas or should have."""
         have = [each.key for each in self._mirrors.deployments if each.replicas]
-        return [*have, *self._provisioning.deployments()]
+        return [*have, *self._provisioning.deployments(), *self._minimums.deployments()]

@@ -2,6 +2,7 @@
 
     Version, or Alias split by weight ─► shares of Deployments ─► wanted per Deployment
     what the Deployments have ─► what each Version and Alias is told (its status)
+    an Alias that points elsewhere ─► both are kept ─► initialised ─► its requests follow
 
 Place: the routing table's swaps come in by ``changed``; ``decide`` keeps what is ``wanted``;
 ``keeper`` writes what ``tell`` says. Invariants: no I/O; an event costs what its function has of
@@ -14,20 +15,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
 from klambda_core.arn import is_version
+from klambda_core.clock import kube_timestamp, parse_timestamp
 from klambda_core.kinds import ALIAS, VERSION, Kind
-from klambda_core.limits import CONCURRENT_EXECUTIONS
 from klambda_gateway.instances.pods import DeploymentKey
-from klambda_gateway.routing.facts import AliasFacts, Kept
+from klambda_gateway.routing.facts import AliasFacts, Kept, Shares
 from klambda_gateway.routing.table import Entry
 
 INIT_FAILURE: Final = "FUNCTION_ERROR_INIT_FAILURE"
 """StatusReason when the function's own INIT fails (aws-contract f)."""
 _DIGITS: Final = 6
 """Beyond these, a product of weight and number is binary noise: 10 x (1 - 0.7) are 3."""
+
+
+Parts = tuple[tuple[DeploymentKey, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +45,23 @@ class Holder:
     requested: int | None
     kept: Kept | None
     """What its status says now."""
-    shares: tuple[tuple[DeploymentKey, int], ...] = ()
+    shares: Parts = ()
     """What can be kept now: of versions that are served from somewhere."""
+    targets: Shares = ()
+    """Of an alias: what it points to."""
+    route: Shares = ()
+    """Of an alias: where its requests go."""
+    outgoing: Parts = ()
+    """What is kept of the route, while that is another."""
+    complete: bool = True
+    """Everything that is wanted is served from somewhere."""
+
+    def keeps(self) -> Iterator[tuple[DeploymentKey, int]]:
+        """Return how many are kept of each Deployment."""
+        counts = dict(self.outgoing)
+        for key, count in self.shares:
+            counts[key] = max(count, counts.get(key, 0))
+        return iter(counts.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,24 +97,28 @@ def holders(entry: Entry) -> tuple[Holder, ...]:
             )
     found += [_of_alias(entry, alias) for _, alias in sorted(entry.aliases.items())]
     named = [each for each in found if each.requested is not None or each.kept is not None]
-    return _bounded(named, entry.function.reserved)
+    return _bounded(named, entry.function.at_once)
 
 
 def _of_alias(entry: Entry, alias: AliasFacts) -> Holder:
-    wanted = split(alias.provisioned or 0, alias.targets)
+    count, route = alias.provisioned or 0, entry.routes[alias.alias]
+    wanted = split(count, alias.targets)
+    shares = _shares(entry, wanted)
     return Holder(
         kind=ALIAS,
         namespace=alias.namespace,
         name=alias.name,
         requested=alias.provisioned,
         kept=alias.kept,
-        shares=_shares(entry, wanted),
+        shares=shares,
+        targets=alias.targets,
+        route=route,
+        outgoing=_shares(entry, split(count, route)) if route != alias.targets else (),
+        complete=len(shares) == len(wanted),
     )
 
 
-def _shares(
-    entry: Entry, wanted: Iterable[tuple[str, int]]
-) -> tuple[tuple[DeploymentKey, int], ...]:
+def _shares(entry: Entry, wanted: Iterable[tuple[str, int]]) -> Parts:
     shares = []
     for number, count in wanted:
         version = entry.versions.get(number)
@@ -104,29 +128,33 @@ def _shares(
     return tuple(shares)
 
 
-def _bounded(found: Iterable[Holder], reserved: int | None) -> tuple[Holder, ...]:
-    left = CONCURRENT_EXECUTIONS if reserved is None else reserved
-    bounded = []
+def _bounded(found: Iterable[Holder], left: int) -> tuple[Holder, ...]:
+    limit, bounded = left, []
     for holder in found:
         shares = []
         for key, count in holder.shares:
             shares.append((key, min(count, left)))
             left -= shares[-1][1]
-        bounded.append(replace(holder, shares=tuple(shares)))
+        # For a while there are more than may run: the old ones beside the new.
+        outgoing = tuple((key, min(count, limit)) for key, count in holder.outgoing)
+        bounded.append(replace(holder, shares=tuple(shares), outgoing=outgoing))
     return tuple(bounded)
 
 
 def tell(
-    found: Iterable[Holder], has: Mapping[DeploymentKey, Found]
+    found: Iterable[Holder], has: Mapping[DeploymentKey, Found], now: datetime, patience: float
 ) -> Iterator[tuple[Holder, Kept | None]]:
-    """Return what each holder's status should say; what one is told, the next is not."""
+    """Return what each holder's status should say; what one is told, the next is not.
+
+    ``patience``: so many seconds an alias waits for what it points to.
+    """
     left = dict(has)
     for holder in found:
         if holder.requested is None:
             yield holder, None
             continue
         allocated = available = 0
-        reason = None
+        reason, there_all = None, holder.complete
         for key, count in holder.shares:
             there = left.get(key, Found())
             mine = Found(
@@ -139,16 +167,19 @@ def tell(
             )
             allocated, available = allocated + mine.allocated, available + mine.available
             reason = reason or (there.reason if mine.available < count else None)
-        yield holder, _told(holder, holder.requested, allocated, available, reason)
+            there_all = there_all and mine.available == count
+        told = _told(holder, holder.requested, allocated, available, reason)
+        yield holder, switch(holder, told, ready=there_all, now=now, patience=patience)
 
 
 def _told(
     holder: Holder, requested: int, allocated: int, available: int, reason: str | None
 ) -> Kept:
-    """What failed stays failed, for the same number, until everything is there."""
+    """What failed stays failed, for the same number and versions, until everything is there."""
     before = holder.kept
     if reason is None and before is not None and before.requested == requested:
-        reason = before.reason
+        begins = holder.route != holder.targets and before.since is None
+        reason = None if begins else before.reason
     short = available < requested
     return Kept(
         requested=requested,
@@ -156,6 +187,18 @@ def _told(
         available=min(available, requested),
         reason=reason if short else None,
     )
+
+
+def switch(holder: Holder, told: Kept, *, ready: bool, now: datetime, patience: float) -> Kept:
+    """Say where an alias's requests go: to what it points to when that is ready, or overdue."""
+    if holder.route == holder.targets:
+        return replace(told, route=holder.targets)
+    since = holder.kept.since if holder.kept is not None else None
+    began = parse_timestamp(since) if since is not None else now
+    overdue = began is None or now - began >= timedelta(seconds=patience)
+    if ready or overdue:
+        return replace(told, route=holder.targets)
+    return replace(told, route=holder.route, since=since or kube_timestamp(now))
 
 
 class Provisioning:
@@ -171,12 +214,12 @@ class Provisioning:
         if entry is None:
             return
         name = (entry.function.namespace, entry.function.aws_name)
-        for key, _ in _all_shares(self._holders.pop(name, ())):
+        for key, _ in _all_kept(self._holders.pop(name, ())):
             self._wanted.pop(key, None)
         found = holders(after) if after is not None else ()
         if found:
             self._holders[name] = found
-        for key, count in _all_shares(found):
+        for key, count in _all_kept(found):
             self._wanted[key] = self._wanted.get(key, 0) + count
 
     def wanted(self, key: DeploymentKey) -> int:
@@ -192,6 +235,6 @@ class Provisioning:
         return self._holders.values()
 
 
-def _all_shares(found: Iterable[Holder]) -> Iterator[tuple[DeploymentKey, int]]:
+def _all_kept(found: Iterable[Holder]) -> Iterator[tuple[DeploymentKey, int]]:
     for holder in found:
-        yield from holder.shares
+        yield from holder.keeps()

@@ -98,6 +98,8 @@ capabilities: {drop: [ALL]}
   value: {{ .Values.clusterDomain | quote }}
 - name: KLAMBDA_ACCOUNTS
   value: {{ .Values.accounts | toJson | quote }}
+- name: KLAMBDA_SCALING
+  value: {{ .Values.scaling | toJson | quote }}
 - name: KLAMBDA_RUNTIMES
   value: {{ .Values.runtimes | toJson | quote }}
 - name: KLAMBDA_RUNTIME_SUBSTITUTIONS

@@ -8,24 +8,28 @@ from collections.abc import Sequence
 
 from klambda_core.conditions import Fact
 from klambda_core.crd import Function
-from klambda_core.limits import CONCURRENT_EXECUTIONS, UNRESERVED_MIN
+from klambda_core.limits import UNRESERVED_MIN
 from klambda_operator import reasons
 from klambda_operator.model import Reservation
 
-RESERVABLE = CONCURRENT_EXECUTIONS - UNRESERVED_MIN
 
+def reservation_facts(
+    function: Function, others: Sequence[Reservation], concurrency: int
+) -> list[Fact]:
+    """ConcurrencyOvercommitted of a function that reserves; nothing about others.
 
-def reservation_facts(function: Function, others: Sequence[Reservation]) -> list[Fact]:
-    """ConcurrencyOvercommitted of a function that reserves; nothing about others."""
+    `concurrency`: the account's quota.
+    """
+    reservable = concurrency - UNRESERVED_MIN
     wanted = function.spec.reserved_concurrent_executions
     if wanted is None:
         return []
     mine = (function.metadata.creation_timestamp, function.uid)
     older = sum(each.amount for each in others if (each.created, each.uid) < mine)
     kind = reasons.CONCURRENCY_OVERCOMMITTED
-    if older + wanted <= RESERVABLE:
+    if older + wanted <= reservable:
         return [Fact(type=kind, status="False", reason=reasons.OK)]
-    left = max(0, RESERVABLE - older)
+    left = max(0, reservable - older)
     return [
         Fact(
             type=kind,

@@ -36,7 +36,7 @@ def plan_function(snapshot: FunctionSnapshot, now: datetime) -> Plan:
     if function.spec.url is not None and winner is None:
         url = snapshot.world.url(function.aws_name)
     publication = plan_publication(function, snapshot.versions)
-    reserving = reservation_facts(function, snapshot.reservations)
+    reserving = reservation_facts(function, snapshot.reservations, snapshot.world.concurrency)
     status, told = _status(function, outcome, publication, winner, url, reserving, now)
     # A written status may settle the function and is a new resourceVersion, on which the number is
     # claimed; nobody else will wake us, because our own writes are in memory already.

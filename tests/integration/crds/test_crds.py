@@ -88,6 +88,8 @@ def test_lambdas_defaults_are_visible(apiserver: ApiServer, namespace: str) -> N
         {"pod": {"affinity": {"nodeAffinity": {"x": [1]}}, "tolerations": [{"key": "a"}]}},
         {"tags": {"k": "v"}},
         {"publish": {"id": "1"}, "autoPublish": True, "scaling": {"idleSeconds": 60}},
+        {"scaling": {"minReplicas": 2, "maxReplicas": 2, "burstLimit": 5}},
+        {"scaling": {"minReplicas": 2}},
     ],
 )
 def test_what_is_accepted(apiserver: ApiServer, namespace: str, spec: dict[str, Any]) -> None:
@@ -118,6 +120,14 @@ def test_what_is_accepted(apiserver: ApiServer, namespace: str, spec: dict[str, 
         ("a", {"environment": {"variables": {"A": ""}}}, "environment.variables: a name"),
         ("a", {"environment": {"variables": {"AWS_REGION": ""}}}, "reserved names"),
         ("a", {"environment": {"valueFrom": {"KEY": {}}}}, "give one of secretKeyRef"),
+        (
+            "a",
+            {"scaling": {"minReplicas": 3, "maxReplicas": 2}},
+            "scaling.minReplicas cannot be above scaling.maxReplicas",
+        ),
+        ("a", {"scaling": {"minReplicas": -1}}, "spec.scaling.minReplicas"),
+        ("a", {"scaling": {"maxReplicas": 0}}, "spec.scaling.maxReplicas"),
+        ("a", {"scaling": {"burstLimit": 0}}, "spec.scaling.burstLimit"),
         ("a", {"timeout": 901}, "spec.timeout"),
         ("a", {"timeout": 0}, "spec.timeout"),
         ("a", {"memorySize": 64}, "spec.memorySize"),

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from klambda_core.limits import BURST_LIMIT
 from klambda_gateway.admission.concurrency import Admission
 from klambda_gateway.instances.assignment import Assignments
 from klambda_gateway.instances.deployments import DeploymentFacts
@@ -157,7 +158,10 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self.function: FunctionFacts | None = None
         self.registry = Registry(clock=loop.time)
-        self.demand = Demand(self.registry, world, known=world.deployments.get)
+        self.burst = BURST_LIMIT
+        self.demand = Demand(
+            self.registry, world, known=world.deployments.get, burst=lambda _: self.burst
+        )
         self.registry.on_short = self.demand.short
         self.registry.on_arrival = self.demand.arrived
         self.table = RoutingTable(on_retired=self._retire)

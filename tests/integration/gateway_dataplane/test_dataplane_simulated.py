@@ -10,6 +10,9 @@ import random
 import pytest
 
 from klambda_core.errors import LambdaError
+from klambda_core.scaling import Scaling
+from klambda_gateway.instances.pods import DeploymentKey
+from klambda_gateway.invoke.model import InvokeAnswer
 from tests.integration.gateway_dataplane.rig import (
     ARN,
     CODE,
@@ -21,6 +24,8 @@ from tests.integration.gateway_dataplane.rig import (
     until,
 )
 from tests.integration.gateway_dataplane.simulator import KEY, Simulated
+
+KEY_OF_AREA = DeploymentKey("default", "area-latest-1")
 
 
 async def test_a_cold_request_starts_one_instance_and_is_answered() -> None:
@@ -98,6 +103,71 @@ async def test_a_burst_starts_what_waits_and_no_more() -> None:
         await until(lambda: gateway.admission.running() == 0)
         await asyncio.gather(*(gateway.invoke() for _ in range(20)))
         assert sum(world.starts) == 20, "the second burst finds them warm"
+
+
+async def refusals(requests: list[asyncio.Task[InvokeAnswer]]) -> list[tuple[int, str | None]]:
+    """What became of those that were refused: status and Lambda's reason."""
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    found = [each for each in results if isinstance(each, BaseException)]
+    assert all(isinstance(each, LambdaError) for each in found), found
+    return [(e.status, e.reason) for e in found if isinstance(e, LambdaError)]
+
+
+async def test_a_burst_beyond_the_limit_is_throttled_at_once() -> None:
+    """Lambda: 1,000 environments every ten seconds; ``spec.scaling.burstLimit`` says otherwise."""
+    gate = asyncio.Event()
+
+    async def gated(event: bytes) -> bytes:
+        await gate.wait()
+        return event
+
+    async with running() as world:
+        world.handler = gated
+        gateway = world.gateways[0]
+        gateway.burst = 3
+        requests = [asyncio.create_task(gateway.invoke(b"%d" % n)) for n in range(8)]
+        await until(lambda: sum(each.done() for each in requests) == 5)
+        gate.set()
+        assert await refusals(requests) == [(429, "ConcurrentInvocationLimitExceeded")] * 5
+        answers = [each.result().payload for each in requests[:3]]
+        assert answers == [b"0", b"1", b"2"], "first come, first served"
+        assert sum(world.starts) == 3
+        assert (await gateway.invoke(b"9")).payload == b"9", "on one that is warm"
+        assert sum(world.starts) == 3
+
+
+async def test_a_function_with_a_maximum_is_throttled_like_one_that_reserves() -> None:
+    gate = asyncio.Event()
+
+    async def gated(event: bytes) -> bytes:
+        await gate.wait()
+        return event
+
+    async with running() as world:
+        world.handler = gated
+        gateway = world.gateways[0]
+        world.switch(world.add_deployment(), scaling=Scaling(maximum=2))
+        requests = [asyncio.create_task(gateway.invoke(b"%d" % n)) for n in range(5)]
+        await until(lambda: sum(each.done() for each in requests) == 3)
+        gate.set()
+        reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
+        assert await refusals(requests) == [(429, reason)] * 3
+        assert sum(world.starts) == 2
+
+
+async def test_a_cold_and_slow_function_gets_no_more_instances_than_requests() -> None:
+    """Requests come one after the other while the first instance is still starting."""
+    async with running() as world:
+        world.start_delay = 0.3
+        gateway = world.gateways[0]
+        requests = []
+        for number in range(12):
+            requests.append(asyncio.create_task(gateway.invoke(b"%d" % number)))
+            await asyncio.sleep(0.01)
+            assert sum(world.starts) <= len(requests)
+        await asyncio.gather(*requests)
+        assert sum(world.starts) <= 12
+        assert len(world.instances) <= 12
 
 
 async def test_a_freed_instance_comes_before_a_slow_start() -> None:
@@ -305,24 +375,69 @@ async def test_after_a_switch_no_answer_comes_from_the_old_code() -> None:
                 assert len(world.instances[uid].runs) == count
 
 
-@pytest.mark.parametrize(
-    ("facts", "reason"),
-    [
-        ({"waiting": "ImagePullBackOff", "message": "no such image"}, "ImagePullBackOff"),
-        ({"waiting": "CrashLoopBackOff", "restarts": 2}, "CrashLoopBackOff"),
-    ],
-)
+FAILING = [
+    ({"waiting": "ErrImagePull", "message": "not found"}, "ErrImagePull: not found"),
+    ({"waiting": "ImagePullBackOff", "message": "no such image"}, "ImagePullBackOff"),
+    ({"waiting": "CreateContainerConfigError"}, "CreateContainerConfigError"),
+    ({"waiting": "CrashLoopBackOff", "restarts": 2}, "CrashLoopBackOff"),
+    ({"restarts": 1, "terminated": "OOMKilled"}, "CrashLoop: .*OOMKilled"),
+]
+
+
+@pytest.mark.parametrize(("facts", "reason"), FAILING)
 async def test_a_start_that_fails_is_told_at_once_and_then_left_alone(
     facts: dict[str, object], reason: str
 ) -> None:
+    """The reason is reported and counted once; when it is gone everything works again."""
+    told: list[str | None] = []
+    counted: list[str] = []
     async with running() as world:
         gateway = world.gateways[0]
+        gateway.demand._report = lambda _, failure: told.append(failure.reason if failure else None)
+        gateway.demand._counts = counted.append
         world.broken = facts
         for _ in range(3):
             with pytest.raises(LambdaError, match=reason) as raised:
                 await gateway.invoke()
             assert raised.value.status == 503
         assert world.starts == [1]
+        word = reason.partition(":")[0]
+        assert (told, counted) == ([word], [word])
+        world.broken = {}
+        for pod in list(world.pods.values()):  # its ReplicaSet makes another one
+            world.lose(pod)
+            await world._pod(KEY_OF_AREA)
+        gateway.demand._backoffs[KEY_OF_AREA].until = 0.0  # as after its time
+        assert (await gateway.invoke(b"2")).payload == b"2"
+        gateway.demand.works(KEY_OF_AREA)
+        assert told == [word, None]
+
+
+async def test_a_quota_is_told_and_other_functions_are_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The ReplicaSet cannot make pods; only requests that need one hear of it."""
+
+    async def none(_: DeploymentKey) -> None:
+        """Kubernetes makes no pod."""
+
+    async with running() as world:
+        gateway = world.gateways[0]
+        await gateway.invoke()
+        cold = world.add_deployment("area-latest-2")
+        world.deployments[cold] = dataclasses.replace(
+            world.deployments[cold], replica_failure="exceeded quota: pods"
+        )
+        monkeypatch.setattr(world, "_pod", none)
+        world.switch(cold)
+        request = asyncio.create_task(gateway.invoke())
+        await until(lambda: sum(world.starts) == 2)
+        gateway.demand.check(cold)
+        with pytest.raises(LambdaError, match="ReplicaFailure: exceeded quota: pods"):
+            await request
+        world.switch(KEY_OF_AREA)
+        assert (await gateway.invoke(b"3")).payload == b"3"
+        assert len(world.instances) == 1
 
 
 async def test_waiting_is_bounded() -> None:

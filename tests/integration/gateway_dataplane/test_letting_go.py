@@ -93,6 +93,24 @@ async def test_an_idle_instance_goes_in_three_steps() -> None:
         assert (await world.gateways[0].invoke(b"2")).payload == b"2", "and starts again"
 
 
+async def test_a_minimum_is_started_before_anybody_asks_and_stays() -> None:
+    async with running() as world:
+        made, _ = scaler(world, spec=lambda _: Spec(idle_seconds=0, minimum=2))
+        where, gateway = key(world), world.gateways[0]
+        gateway.registry.pool(where)
+        made._wanted = lambda: [where]
+        await made.tick()
+        assert world.replicas(where) == 2
+        await until(lambda: sum(each.free for each in gateway.registry.records.values()) == 2)
+        ready(world)
+        for _ in range(3):
+            await made.tick()
+        assert world.replicas(where) == 2
+        assert world.starts == [2]
+        assert (await gateway.invoke(b"2")).payload == b"2"
+        assert world.starts == [2], "it met one that was there"
+
+
 async def test_what_is_not_ready_yet_holds_the_others_back() -> None:
     """A ReplicaSet would kill the freshest, which may be busy, and not the drained one."""
     gate = asyncio.Event()
@@ -238,23 +256,27 @@ FULL = (
 
 
 @pytest.mark.parametrize(
-    ("message", "provisioned", "left"),
+    ("message", "provisioned", "minimum", "left"),
     [
-        (FULL, 0, 1),
-        (FULL.replace("No preemption victims found for incoming pod", NEVER), 0, 2),
-        (FULL, 2, 2),
+        (FULL, 0, 0, 1),
+        (FULL.replace("No preemption victims found for incoming pod", NEVER), 0, 0, 2),
+        (FULL, 2, 0, 2),
+        (FULL, 0, 2, 2),
+        (FULL, 0, 1, 1),
     ],
-    ids=["gives way", "would not help", "provisioned stays"],
+    ids=["gives way", "would not help", "provisioned stays", "minimum stays", "one is beyond it"],
 )
 async def test_in_a_full_cluster_an_idle_instance_of_another_function_gives_way(
-    message: str, provisioned: int, left: int
+    message: str, provisioned: int, minimum: int, left: int
 ) -> None:
     async with running() as world:
         gateway, other = world.gateways[0], world.add_deployment("other-latest-1")
         world.deployments[other] = dataclasses.replace(world.deployments[other], function="other")
 
         def spec(key: DeploymentKey) -> Spec:
-            return Spec(idle_seconds=60, provisioned=provisioned if key == other else 0)
+            if key != other:
+                return Spec(idle_seconds=60)
+            return Spec(idle_seconds=60, provisioned=provisioned, minimum=minimum)
 
         gateway.server._ahead = lambda key: spec(key).provisioned > 0
         crowding = Crowding(

@@ -90,6 +90,39 @@ def test_its_life(world: World, client: Any, versions: str) -> None:
     assert world.kube.all(VERSION)
 
 
+ONE, TWO = [{"version": "1", "weight": 1}], [{"version": "2", "weight": 1}]
+FULL = {"requested": 3, "allocated": 3, "available": 3}
+
+
+def test_an_alias_that_points_elsewhere_is_not_ready(
+    world: World, client: Any, versions: str
+) -> None:
+    """Until its requests go there, whatever is said of the former version."""
+    put(client, 3)
+    tell(world, **FULL, versions=ONE)
+    get = client.get_provisioned_concurrency_config
+    assert get(**LIVE)["Status"] == "READY"
+    client.update_alias(FunctionName="area", Name="live", FunctionVersion="2")
+    since = {"waitingSince": "2026-01-01T00:00:00Z"}
+    for told, status, available in (
+        ({**FULL, "versions": ONE}, "IN_PROGRESS", 0),
+        ({**FULL, **since, "versions": ONE, "available": 2}, "IN_PROGRESS", 2),
+        ({**FULL, **since, "versions": ONE, "available": 0, "reason": "R"}, "FAILED", 0),
+        ({**FULL, "versions": TWO}, "READY", 3),
+    ):
+        tell(world, **told)
+        found = get(**LIVE)
+        assert (found["Status"], found["AvailableProvisionedConcurrentExecutions"]) == (
+            status, available,
+        )  # fmt: skip
+    weights = {"AdditionalVersionWeights": {"1": 0.25}}
+    client.update_alias(FunctionName="area", Name="live", RoutingConfig=weights)
+    assert get(**LIVE)["Status"] == "IN_PROGRESS"
+    pair = [{"version": "2", "weight": 0.75}, {"version": "1", "weight": 0.25}]
+    tell(world, **FULL, versions=pair)
+    assert get(**LIVE)["Status"] == "READY"
+
+
 @pytest.mark.parametrize(
     ("members", "status", "code", "text"),
     [

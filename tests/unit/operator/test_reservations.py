@@ -39,10 +39,17 @@ def test_the_youngest_beyond_the_limit_say_so(
         function,
         [Reservation(uid=f"u{n}", created=at, amount=amount)
          for n, (at, amount) in enumerate(others)],
+        1000,
     )  # fmt: skip
     assert [fact.status for fact in found] == ([] if status is None else [status])
     if status == "True":
         assert "lower reservedConcurrentExecutions" in found[0].message
+
+
+def test_a_namespace_may_have_another_quota() -> None:
+    function = Function.read(stored_function(reservedConcurrentExecutions=101))
+    assert [each.status for each in reservation_facts(function, [], 201)] == ["False"]
+    assert [each.status for each in reservation_facts(function, [], 200)] == ["True"]
 
 
 def test_it_stands_in_the_status() -> None:

@@ -20,6 +20,7 @@ def test_all_of_it() -> None:
             "KLAMBDA_ACCOUNTS": '{"default": "123456789012"}',
             "KLAMBDA_WATCH_NAMESPACES": "a, b,",
             "KLAMBDA_ADMIN_PORT": "9",
+            "KLAMBDA_SCALING": '{"concurrentExecutions": 500}',
             "KLAMBDA_URL_DOMAIN": "example.com",
             "KLAMBDA_URL_PORT": "8443",
         }
@@ -30,6 +31,7 @@ def test_all_of_it() -> None:
     assert found.watch_namespaces == ("a", "b")
     assert found.admin_port == 9
     assert found.urls == UrlPlace(region="us-east-1", domain="example.com", port=8443)
+    assert found.scaling.of("a").account == 500
     assert found.accounts == {"default": "123456789012"}
 
 
@@ -57,6 +59,8 @@ def test_a_table_in_a_file(tmp_path: Path) -> None:
         ("KLAMBDA_ACCOUNTS", '{"a": 1}'),
         ("KLAMBDA_ADMIN_PORT", "x"),
         ("KLAMBDA_CONCURRENCY", "0"),
+        ("KLAMBDA_SCALING", '{"concurrentExecutions": 0}'),
+        ("KLAMBDA_SCALING", '{"namespaces": {"a": 1}}'),
         ("KLAMBDA_URL_SCHEME", "ftp"),
     ],
 )

@@ -43,6 +43,20 @@ async def test_the_account_limit_is_per_namespace() -> None:
     assert admission.running() == 2
 
 
+async def test_a_namespace_may_have_another_limit() -> None:
+    admission = Admission(account_limit=1, account_limits={"large": 2, "none": 0})
+    large = ("large", "area")
+    await admission.enter(large, None)
+    await admission.enter(large, None)
+    with pytest.raises(LambdaError) as refused:
+        await admission.enter(large, None)
+    assert refused.value.reason == REASON_ACCOUNT
+    with pytest.raises(LambdaError):
+        await admission.enter(("none", "area"), None)
+    await admission.enter(FN, None)
+    assert await reason(admission, None) == REASON_ACCOUNT
+
+
 async def test_what_other_gateways_run_counts_for_a_reservation() -> None:
     admission = Admission(others=lambda _: 2)
     assert await reason(admission, 2) == REASON_RESERVED

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from klambda_core.scaling import read_defaults
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.routing.facts import (
     AliasFacts,
@@ -125,9 +126,67 @@ def test_a_weighted_alias_draws_by_share() -> None:
         alias(functionVersion="1", routingConfig={"additionalVersionWeights": {"2": 0.25}})
     )
     assert facts is not None
-    drawn = Counter(pick(facts, n / 1000) for n in range(1000))
+    drawn = Counter(pick(facts.targets, n / 1000) for n in range(1000))
     assert drawn == {"1": 750, "2": 250}
-    assert pick(facts, 0.9999999999) == "2"
+    assert pick(facts.targets, 0.9999999999) == "2"
+
+
+WARMING = {
+    "provisionedConcurrency": {
+        "requested": 1,
+        "versions": [{"version": "1", "weight": 1}],
+        "waitingSince": "2026-01-01T00:00:00Z",
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("there", "provisioned", "pointed", "status", "expected"),
+    [
+        ((1, 2), 1, "2", WARMING, "1"),  # the new one's instances are not initialised yet
+        ((1, 2), 1, "1", WARMING, "1"),
+        ((1, 2), 1, "2", {}, "2"),  # nothing was told yet
+        ((1, 2), None, "2", WARMING, "2"),  # nothing is provisioned any more
+        ((2,), 1, "2", WARMING, "2"),  # the old one was deleted
+        ((1,), 1, "2", WARMING, "1"),  # the new one is not there yet
+    ],
+)
+def test_a_provisioned_alias_stays_until_its_status_says_so(
+    there: tuple[int, ...], provisioned: int | None, pointed: str, status: Any, expected: str
+) -> None:
+    named = alias(functionVersion=pointed, provisionedConcurrentExecutions=provisioned)
+    named["status"] = status
+    found = target(table(function(), *(version(number) for number in there), named), "live")
+    assert isinstance(found, Target)
+    assert found.executed_version == expected
+
+
+def test_a_version_on_its_way_keeps_its_share() -> None:
+    """One to nine, while nothing of version 2 is initialised: all go to version 1."""
+    weights = {"additionalVersionWeights": {"2": 0.9}}
+    named = alias(functionVersion="1", routingConfig=weights, provisionedConcurrentExecutions=1)
+    made = table(*BOTH, named | {"status": WARMING})
+    drawn = {target(made, "live", n / 10).executed_version for n in range(10)}
+    assert drawn == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("reserved", "maximum", "limit"),
+    [(None, None, None), (5, None, 5), (None, 7, 7), (5, 7, 5), (7, 5, 5), (0, 5, 0)],
+)
+def test_the_lower_limit_holds(
+    reserved: int | None, maximum: int | None, limit: int | None
+) -> None:
+    made = table(function(reservedConcurrentExecutions=reserved, scaling={"maxReplicas": maximum}))
+    assert target(made).reserved == limit
+
+
+def test_what_a_namespace_says_holds_unless_the_function_does() -> None:
+    defaults = read_defaults({"burstLimit": 5, "namespaces": {"default": {"maxReplicas": 3}}})
+    found = function_facts(function(scaling={"burstLimit": 7, "idleSeconds": 9}), defaults)
+    assert found is not None
+    assert (found.scaling.maximum, found.scaling.burst, found.scaling.idle_seconds) == (3, 7, 9)
+    assert (found.limit, found.at_once) == (3, 3)
 
 
 def test_the_oldest_object_has_the_name() -> None:

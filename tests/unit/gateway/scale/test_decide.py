@@ -21,6 +21,7 @@ from klambda_gateway.scale.decide import (
 )
 
 SPEC = Spec(idle_seconds=60)
+MINIMUM = Spec(idle_seconds=60, minimum=2)
 OLD = Spec(idle_seconds=60, superseded=True)
 NOW = 1000.0
 
@@ -85,7 +86,12 @@ NOTHING = Targets()
         (
             window(done=("a", "b"), running=1),
             Spec(idle_seconds=60, minimum=2),
-            Targets(release=("a",), replicas=2),
+            Targets(start=1),
+        ),
+        (
+            window(done=("a", "b"), running=2),
+            Spec(idle_seconds=60, minimum=2),
+            Targets(release=("a", "b"), replicas=2),
         ),
     ],
 )
@@ -121,6 +127,16 @@ def test_one_decision(seen: Window, spec: Spec, expected: Targets) -> None:
             Spec(idle_seconds=60, provisioned=1, superseded=True),
             Targets(drain=("p0",)),
         ),
+        # a minimum is started like what is provisioned, counting all that there is
+        (window(), MINIMUM, Targets(start=2)),
+        (window(absent=idle(1)), MINIMUM, Targets(start=1)),
+        (window(idle=idle(900), running=1), MINIMUM, NOTHING),
+        (window(idle=idle(900, 901, 5)), MINIMUM, Targets(drain=("i1",))),
+        (window(done=("d",), idle=idle(5)), MINIMUM, Targets(start=1)),
+        (window(replicas=2), MINIMUM, NOTHING),
+        (window(failing=True), MINIMUM, NOTHING),
+        (window(), dataclasses.replace(MINIMUM, superseded=True), NOTHING),
+        (window(), dataclasses.replace(MINIMUM, provisioned=3), Targets(start=3)),
         # while starts fail nothing is started, and what is on its way is not given up
         (window(failing=True), kept(2), NOTHING),
         (window(absent=idle(900, 900), coming=2), kept(2), NOTHING),

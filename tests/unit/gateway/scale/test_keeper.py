@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from klambda_core.kinds import VERSION, Kind
@@ -85,6 +86,8 @@ class World:
             self.provisioning,
             self.registry,
             trouble=lambda _: self.trouble,
+            now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+            patience=300.0,
             runs=self.runs,
         )
 

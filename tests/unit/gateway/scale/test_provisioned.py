@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -27,6 +29,8 @@ from klambda_gateway.scale.provisioned import (
     tell,
 )
 
+NOW = datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
+PATIENCE = 300.0
 V1, V2 = (DeploymentKey("default", f"area-v{number}-1") for number in (1, 2))
 
 
@@ -134,7 +138,13 @@ def test_the_index_follows_the_table() -> None:
 
 
 def told(there: Entry, has: dict[DeploymentKey, Found]) -> dict[str, Kept | None]:
-    return {holder.name: kept for holder, kept in tell(holders(there), has)}
+    found = tell(holders(there), has, NOW, PATIENCE)
+    return {holder.name: _plain(kept) for holder, kept in found}
+
+
+def _plain(kept: Kept | None) -> Kept | None:
+    """Without where requests go: other tests look at that."""
+    return kept and dataclasses.replace(kept, route=(), since=None)
 
 
 FAILED = Kept(requested=2, allocated=2, available=0, reason=INIT_FAILURE)
@@ -179,6 +189,92 @@ def test_rounding_up_shows_no_more_than_was_asked_for() -> None:
     }
 
 
+ONE, TWO = (("1", 1.0),), (("2", 1.0),)
+PAIR = (("1", 0.5), ("2", 0.5))
+LONG_AGO, JUST_NOW = "2026-01-01T00:00:00Z", "2026-01-01T00:04:59Z"
+WARM = Found(allocated=2, available=2)
+
+
+def before(route: Any = ONE, since: str | None = None, reason: str | None = None) -> Kept:
+    return Kept(requested=2, available=2, route=route, since=since, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("points", "kept", "v1", "v2", "route", "since"),
+    [
+        (ONE, None, Found(), Found(), ONE, None),  # the first word
+        (ONE, before(), WARM, Found(), ONE, None),
+        # pointed to version 2: waits from now on, until all of them are initialised
+        (TWO, before(), WARM, Found(), ONE, "2026-01-01T00:05:00Z"),
+        (TWO, before(since=JUST_NOW), WARM, Found(allocated=2, available=1), ONE, JUST_NOW),
+        (TWO, before(since=JUST_NOW), WARM, WARM, TWO, None),
+        (TWO, before(), WARM, WARM, TWO, None),  # they were there already
+        # half of the requests
+        (PAIR, before(since=JUST_NOW), WARM, Found(), ONE, JUST_NOW),
+        (PAIR, before(since=JUST_NOW), WARM, Found(allocated=1, available=1), PAIR, None),
+        (PAIR, before(TWO, since=JUST_NOW), Found(), WARM, TWO, JUST_NOW),
+        # overdue; turned back; what cannot be read counts as overdue
+        (TWO, before(since=LONG_AGO), WARM, Found(), TWO, None),
+        (ONE, before(since=JUST_NOW), WARM, Found(), ONE, None),
+        (TWO, before(since="?"), WARM, Found(), TWO, None),
+        # nothing of $LATEST is provisioned: nothing to wait for
+        ((("$LATEST", 1.0),), before(), WARM, Found(), (("$LATEST", 1.0),), None),
+    ],
+)
+def test_when_an_alias_switches(
+    points: Any, kept: Kept | None, v1: Found, v2: Found, route: Any, since: str | None
+) -> None:
+    there = entry(version("1"), version("2"), alias("a", *points, provisioned=2, kept=kept))
+    [(_, found)] = tell(holders(there), {V1: v1, V2: v2}, NOW, PATIENCE)
+    assert found is not None
+    assert (found.route, found.since) == (route, since)
+
+
+def test_an_alias_waits_for_a_version_that_is_not_served_yet() -> None:
+    there = entry(
+        version("1"), version("2", serves=False), alias("a", *TWO, provisioned=2, kept=before())
+    )
+    [(_, found)] = tell(holders(there), {V1: WARM}, NOW, PATIENCE)
+    assert found is not None
+    assert (found.route, found.available) == (ONE, 0)
+
+
+@pytest.mark.parametrize(
+    ("points", "route", "reserved", "v1", "v2"),
+    [
+        (TWO, ONE, None, 2, 2),
+        (PAIR, ONE, None, 2, 1),
+        (TWO, PAIR, None, 1, 2),
+        (TWO, ONE, 2, 2, 2),  # both, though only two may run at once
+        (TWO, ONE, 1, 1, 1),
+    ],
+)
+def test_both_are_kept_until_then(
+    points: Any, route: Any, reserved: int | None, v1: int, v2: int
+) -> None:
+    kept = before(route, since=JUST_NOW)
+    named = alias("a", *points, provisioned=2, kept=kept)
+    index = Provisioning()
+    there = entry(version("1"), version("2"), named, reserved=reserved)
+    index.changed(None, there)
+    assert (index.wanted(V1), index.wanted(V2)) == (v1, v2)
+    after = entry(version("1"), version("2"), alias("a", *points, provisioned=2))
+    index.changed(there, after)
+    assert index.wanted(V1) == (1 if points == PAIR else 0)
+
+
+def test_a_failure_is_told_of_the_versions_it_happened_to() -> None:
+    """What failed before the alias was pointed elsewhere is no news of the new ones."""
+    failed = before(reason=INIT_FAILURE)
+    for kept, reason in ((failed, None), (dataclasses.replace(failed, since=JUST_NOW), "Same")):
+        named = alias("a", *TWO, provisioned=2, kept=kept)
+        [(_, found)] = tell(
+            holders(entry(version("1"), version("2"), named)), {V1: WARM}, NOW, PATIENCE
+        )
+        assert found is not None
+        assert found.reason == (INIT_FAILURE if reason else None)
+
+
 def test_a_removed_setting_is_told_nothing() -> None:
     there = entry(version("1", kept=FAILED), alias("a", kept=FAILED))
     assert told(there, {}) == {"area-v1": None, "area-a": None}
@@ -186,7 +282,8 @@ def test_a_removed_setting_is_told_nothing() -> None:
 
 def test_facts_of_objects() -> None:
     meta = {"namespace": "default", "name": "area-v1", "uid": "v"}
-    status = {"provisionedConcurrency": {"requested": 2, "allocated": 1, "available": 1}}
+    told: dict[str, Any] = {"requested": 2, "allocated": 1, "available": 1}
+    status = {"provisionedConcurrency": told}
     spec = {"functionRef": "area", "version": 1, "provisionedConcurrentExecutions": 2}
     found = version_facts({"metadata": meta, "spec": spec, "status": status})
     assert found is not None
@@ -195,4 +292,12 @@ def test_facts_of_objects() -> None:
     other = alias_facts({"metadata": meta, "spec": spec, "status": {}})
     assert other is not None
     assert (other.provisioned, other.kept) == (None, None)
+    told |= {
+        "versions": [{"version": "1", "weight": 1}],
+        "waitingSince": LONG_AGO,
+    }
+    other = alias_facts({"metadata": meta, "spec": spec, "status": status})
+    assert other is not None
+    assert other.kept is not None
+    assert (other.kept.route, other.kept.since) == (ONE, LONG_AGO)
     assert {VERSION.kind, ALIAS.kind} == {"Version", "Alias"}

@@ -21,6 +21,7 @@ CHART = {
     "KLAMBDA_URL_PORT": "8443",
     "KLAMBDA_TRUSTED_PROXIES": "10.0.0.0/8, fd00::1,",
     "KLAMBDA_IDLE_SECONDS": "30",
+    "KLAMBDA_SCALING": '{"namespaces": {"a": {"concurrentExecutions": 50}}}',
     "KLAMBDA_SERVICE_PORT": "80",
     "KLAMBDA_WATCH_NAMESPACES": "a, b,",
     "KLAMBDA_RUNTIMES": '{"python3.13": {"image": "x"}}',
@@ -34,7 +35,9 @@ def test_what_the_chart_says_is_read() -> None:
     assert settings.watch_namespaces == ("a", "b")
     assert settings.default_account == "a"
     assert settings.runtimes == ("python3.12", "python3.13")
-    assert settings.idle_seconds == 30
+    assert settings.scaling.of("b").idle_seconds == 30
+    assert settings.scaling.of("a").account == 50
+    assert settings.scaling.of("b").account == 1000
     assert settings.public_url == "https://lambda.example.com"
     assert settings.urls == UrlPlace(
         region="eu-central-1", domain="example.com", scheme="https", port=8443
@@ -89,6 +92,9 @@ def test_only_the_namespace_is_needed() -> None:
         ("KLAMBDA_IDLE_SECONDS", "soon"),
         ("KLAMBDA_IDLE_SECONDS", "-1"),
         ("KLAMBDA_IDLE_SECONDS", "nan"),
+        ("KLAMBDA_SCALING", '{"burstLimit": 0}'),
+        ("KLAMBDA_SCALING", '{"namespaces": []}'),
+        ("KLAMBDA_PROVISIONED_PATIENCE_SECONDS", "soon"),
         ("KLAMBDA_URL_DOMAIN", "a b"),
         ("KLAMBDA_TRUSTED_PROXIES", "10.0.0.0/8, proxy"),
         ("KLAMBDA_ACCOUNTS", "{"),
