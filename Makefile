@@ -18,7 +18,7 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes
 export CLUSTER REGISTRY VALUES EGRESS RUNTIMES KIND_IMAGE KLAMBDA_CACHE KLAMBDA_STATE
 
 .PHONY: help up down status demo images binaries test test-full unit integration e2e full lint type \
-        fmt golden crds bench bench-cold bench-events bench-hop lock venv
+        fmt golden crds bench bench-cold bench-events bench-hop bench-scaling lock venv
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) \
@@ -88,7 +88,7 @@ crds: venv ## generate crds/*.yaml from the models, and the chart's copies
 	@$(RUN)python -m tools.crdgen
 	@cp crds/*.yaml helm/klambda/files/crds/
 
-bench: bench-hop bench-events bench-cold ## all measurements
+bench: bench-hop bench-events bench-scaling bench-cold ## all measurements
 
 bench-cold: venv ## cold starts by phase, on the cluster of `make up`
 	@$(RUN)python -m tools.bench.cold
@@ -98,6 +98,11 @@ bench-events: venv ## durable enqueues and asynchronous events per second; no cl
 
 bench-hop: venv ## the warm hop against Go's ReverseProxy: CPU, throughput, latency; no cluster
 	@$(RUN)python -m tools.bench.hop
+
+bench-scaling: venv ## scaling scenarios in virtual time, and the plots of docs/performance.md
+	@$(RUN)python -c 'import matplotlib' 2> /dev/null || $(RUN)python -m pip install --quiet \
+	  --disable-pip-version-check --require-hashes --no-deps -r requirements/bench.lock
+	@$(RUN)python -m tools.bench.scaling
 
 # --- what it is made with -------------------------------------------------------------------------
 
@@ -128,6 +133,8 @@ lock: venv $(UV) ## resolve all dependencies anew, within pyproject's and *.in's
 	@$(COMPILE) pyproject.toml --all-extras --python-version 3.11 -o requirements/dev.lock
 	@$(COMPILE) pyproject.toml --extra operator --extra gateway --extra postgres --python-version 3.11 \
 	  -c requirements/dev.lock -o requirements/control-plane.lock
+	@$(COMPILE) requirements/bench.in --python-version 3.11 \
+	  -c requirements/dev.lock -o requirements/bench.lock
 	@$(COMPILE) runtimes/python3.13/requirements.in --python-version 3.13 --upgrade \
 	  -o runtimes/python3.13/requirements.lock
 	@$(COMPILE) runtimes/nodejs22.x/build.in --python-version 3.13 -o runtimes/nodejs22.x/build.lock
