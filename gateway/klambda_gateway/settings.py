@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from klambda_core.scaling import Scaling, ScalingDefaults, read_defaults
+from klambda_core.signer import Credentials
 from klambda_core.urls import UrlPlace, read_place
-from klambda_gateway.auth.signer import Credentials
 from klambda_gateway.code.fetching import Allowed
 from klambda_gateway.events.settings import EventSettings, event_settings
 from klambda_gateway.images.finder import ImageSettings

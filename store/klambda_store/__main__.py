@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 
+import aiohttp
 import uvloop
 from aiohttp import web
 
@@ -21,7 +22,10 @@ from klambda_kube.installation import wait_for_key
 from klambda_obs import logs
 from klambda_obs.metrics import Metrics
 from klambda_store.app import Access, Traffic, build_app
+from klambda_store.blobs.bucket import Bucket, session
 from klambda_store.blobs.directory import DirectoryBlobs
+from klambda_store.blobs.port import Blobs
+from klambda_store.blobs.s3 import S3Blobs
 from klambda_store.events.api import EventsApi
 from klambda_store.events.port import EventStore, Retention
 from klambda_store.events.sqlite import SqliteEvents
@@ -39,10 +43,22 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    async with session() as http:
+        await _serve(settings, blobs_of(settings, http), stop)
+
+
+def blobs_of(settings: Settings, http: aiohttp.ClientSession) -> Blobs:
+    """Where the settings say that blobs are kept."""
+    if settings.bucket is None:
+        return DirectoryBlobs(settings.data)
+    return S3Blobs(settings.data, Bucket(settings.bucket, http), prefix=settings.prefix)
+
+
+async def _serve(settings: Settings, blobs: Blobs, stop: asyncio.Event) -> None:
     metrics = Metrics("store")
-    blobs = DirectoryBlobs(settings.data)
     swept = await asyncio.to_thread(blobs.open)
     metrics.gauge_of("free_bytes", "Bytes free on the volume.", blobs.free_bytes)
+    metrics.gauge_of("blobs_away", "1 while the S3 service does not do as asked.", blobs.away)
     access = Access(key=settings.installation_key)
     traffic = Traffic()
     kept = _events(settings)
@@ -54,7 +70,7 @@ async def serve(settings: Settings) -> None:
         await runner.setup()
         site = web.TCPSite(runner, port=settings.port)
         await site.start()
-        _log.info("listening", port=settings.port, swept=swept)
+        _log.info("listening", port=settings.port, swept=swept, blobs=_where(settings))
         async with asyncio.TaskGroup() as group:
             tasks = (
                 group.create_task(_learn_key(settings, access)),
@@ -84,6 +100,12 @@ def _events(settings: Settings) -> EventStore:
     from klambda_store.events.postgres import PostgresEvents  # an optional dependency
 
     return PostgresEvents(settings.events_database_url, retention=retention)
+
+
+def _where(settings: Settings) -> str:
+    if settings.bucket is None:
+        return str(settings.data)
+    return f"{settings.bucket.endpoint} {settings.bucket.bucket} {settings.prefix}".strip()
 
 
 async def _learn_key(settings: Settings, access: Access) -> None:

@@ -23,9 +23,11 @@ from klambda_store.blobs.port import (
     BlobError,
     Blobs,
     DigestMismatch,
+    Download,
     NoSpace,
     Stored,
     TooLarge,
+    Unavailable,
     is_digest,
     is_namespace,
 )
@@ -128,7 +130,8 @@ def _guard(
             with traffic:
                 response = await handler(request)
             status = response.status
-        except Refusal as refusal:
+        except (Refusal, BlobError) as error:
+            refusal = error if isinstance(error, Refusal) else _refusal(error)
             status = refusal.status
             return error_answer(refusal)
         else:
@@ -175,44 +178,41 @@ class _Store:
         return json_answer(HTTPStatus.CREATED, {"sha256": stored.sha256, "size": stored.size})
 
     async def _receive(self, request: web.Request, expected: str | None) -> Stored:
-        try:
-            async with self._blobs.upload(request.match_info["namespace"]) as upload:
-                size = 0
-                async for piece in _pieces(request):
-                    await upload.write(piece)
-                    size += len(piece)
-                if request.content_length is not None and size != request.content_length:
-                    raise Refusal(HTTPStatus.BAD_REQUEST, "Truncated", "the body broke off")
-                stored = await upload.commit(expected)
-        except BlobError as error:
-            raise _refusal(error) from error
+        async with self._blobs.upload(request.match_info["namespace"]) as upload:
+            size = 0
+            async for piece in _pieces(request):
+                await upload.write(piece)
+                size += len(piece)
+            if request.content_length is not None and size != request.content_length:
+                raise Refusal(HTTPStatus.BAD_REQUEST, "Truncated", "the body broke off")
+            stored = await upload.commit(expected)
         self._received.inc(stored.size)
         return stored
 
     async def get(self, request: web.Request) -> web.StreamResponse:
         namespace, sha256 = request.match_info["namespace"], request.match_info["sha256"]
-        async with self._blobs.download(namespace, sha256) as blob:
-            if blob is None:
-                raise Refusal(HTTPStatus.NOT_FOUND, "NotFound", "no such blob")
-            start, stop, partial = _range(request, blob.size)
-            response = web.StreamResponse(
-                status=HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK,
-                headers={
-                    hdrs.CONTENT_TYPE: "application/octet-stream",
-                    hdrs.CONTENT_LENGTH: str(stop - start),
-                    hdrs.ETAG: f'"{sha256}"',
-                    hdrs.ACCEPT_RANGES: "bytes",
-                },
-            )
-            if partial:
-                response.headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{stop - 1}/{blob.size}"
+        if request.method == hdrs.METH_HEAD:
+            size = await self._blobs.size(namespace, sha256)
+            response, _, _ = _head_of(request, sha256, size)
             await response.prepare(request)
-            if request.method != hdrs.METH_HEAD:
-                async for piece in blob.read(start, stop):
-                    await response.write(piece)
-                    self._sent.inc(len(piece))
+            return response
+        async with self._blobs.download(namespace, sha256) as blob:
+            response, start, stop = _head_of(request, sha256, None if blob is None else blob.size)
+            await response.prepare(request)
+            if blob is not None:
+                await self._send(response, blob, start, stop)
             await response.write_eof()
             return response
+
+    async def _send(
+        self, response: web.StreamResponse, blob: Download, start: int, stop: int
+    ) -> None:
+        try:
+            async for piece in blob.read(start, stop):
+                await response.write(piece)
+                self._sent.inc(len(piece))
+        except BlobError as error:  # the head is gone: only breaking off tells the client
+            raise ConnectionError(str(error)) from error
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
         namespace, sha256 = request.match_info["namespace"], request.match_info["sha256"]
@@ -246,6 +246,27 @@ async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
         yield bytes(pending)
 
 
+def _head_of(
+    request: web.Request, sha256: str, size: int | None
+) -> tuple[web.StreamResponse, int, int]:
+    """The answer without its bytes, and which ones those are."""
+    if size is None:
+        raise Refusal(HTTPStatus.NOT_FOUND, "NotFound", "no such blob")
+    start, stop, partial = _range(request, size)
+    response = web.StreamResponse(
+        status=HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK,
+        headers={
+            hdrs.CONTENT_TYPE: "application/octet-stream",
+            hdrs.CONTENT_LENGTH: str(stop - start),
+            hdrs.ETAG: f'"{sha256}"',
+            hdrs.ACCEPT_RANGES: "bytes",
+        },
+    )
+    if partial:
+        response.headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{stop - 1}/{size}"
+    return response, start, stop
+
+
 def _range(request: web.Request, size: int) -> tuple[int, int, bool]:
     """Start, stop, and whether it is a part. A malformed Range is ignored (RFC 9110)."""
     try:
@@ -268,7 +289,9 @@ def _refusal(error: BlobError) -> Refusal:
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         case NoSpace():
             status = HTTPStatus.INSUFFICIENT_STORAGE
-            _log.error("volume-full")
+            _log.error("volume-full", said=str(error))
+        case Unavailable():
+            status = HTTPStatus.SERVICE_UNAVAILABLE
         case DigestMismatch() | _:
             status = HTTPStatus.BAD_REQUEST
     return Refusal(status, type(error).__name__, str(error))

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from klambda_core.s3 import Place
+from klambda_core.signer import Credentials
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -23,6 +26,10 @@ class Settings:
     """How long the record of a successful event is kept."""
     failed_event_retention_s: float
     """How long that of a failed one is."""
+    bucket: Place | None
+    """Where blobs are kept; None: in the data directory."""
+    prefix: str
+    """What their keys begin with."""
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
@@ -39,4 +46,24 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         failed_event_retention_s=float(
             environ.get("KLAMBDA_FAILED_EVENT_RETENTION_SECONDS", str(14 * 86400))
         ),
+        bucket=bucket_of(environ),
+        prefix=environ.get("KLAMBDA_BLOBS_S3_PREFIX", ""),
+    )
+
+
+def bucket_of(environ: Mapping[str, str]) -> Place | None:
+    """The bucket that the environment names."""
+    endpoint = environ.get("KLAMBDA_BLOBS_S3_ENDPOINT", "")
+    if not endpoint:
+        return None
+    key = Credentials(
+        access_key_id=environ.get("KLAMBDA_BLOBS_S3_ACCESS_KEY_ID", ""),
+        secret_access_key=environ.get("KLAMBDA_BLOBS_S3_SECRET_ACCESS_KEY", ""),
+    )
+    return Place(
+        endpoint=endpoint,
+        bucket=environ.get("KLAMBDA_BLOBS_S3_BUCKET", ""),
+        region=environ.get("KLAMBDA_BLOBS_S3_REGION", "us-east-1"),
+        path_style=environ.get("KLAMBDA_BLOBS_S3_PATH_STYLE", "true") == "true",
+        credentials=key if key.access_key_id else None,
     )

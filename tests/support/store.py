@@ -42,10 +42,12 @@ class Process:
             time.sleep(0.05)
         raise TimeoutError(path)
 
-    def call(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def call(
+        self, method: str, path: str, body: bytes | None = None, *, sign_as: str = ""
+    ) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         try:
-            signed = ticket(KEY, method, path, now=time.time())
+            signed = ticket(KEY, sign_as or method, path, now=time.time())
             connection.request(method, f"{path}?{signed}", body)
             answer = connection.getresponse()
             return answer.status, answer.read()

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from klambda_core import errors
 from klambda_core.errors import LambdaError
+from klambda_core.signer import signing_key
 from klambda_gateway.auth import chunked
 from klambda_gateway.auth.caller import Caller as Caller
 from klambda_gateway.auth.keys import AccessKey, KeyFinder
@@ -26,7 +27,6 @@ from klambda_gateway.auth.sigv4 import (
     Signable,
     Verifier,
     read_claim,
-    signing_key,
 )
 
 UNHASHED: Final = STREAMING | {UNSIGNED}

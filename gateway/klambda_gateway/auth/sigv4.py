@@ -27,9 +27,8 @@ from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from klambda_core import errors
 from klambda_core.errors import LambdaError
+from klambda_core.signer import ALGORITHM, TERMINATOR, signing_key
 
-ALGORITHM = "AWS4-HMAC-SHA256"
-TERMINATOR = "aws4_request"
 SKEW = timedelta(minutes=5)
 """How far a request's time may be from ours (IAM user guide)."""
 LONGEST_PRESIGNED = 604_800
@@ -311,14 +310,6 @@ class SigningKey:
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.hexdigest().encode()
-
-
-def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """The key of a scope."""
-    key = ("AWS4" + secret).encode()
-    for part in (date, region, service, TERMINATOR):
-        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    return key
 
 
 def check_time(claim: Claim, now: datetime) -> None:

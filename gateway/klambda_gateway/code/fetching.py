@@ -10,15 +10,13 @@ Texts: aws-contract a.4 (K: those of S3's errors). Not here: what a zip must be 
 from __future__ import annotations
 
 import asyncio
-import html
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final, Self
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -26,9 +24,9 @@ from yarl import URL
 from klambda_core import errors, limits
 from klambda_core.crd.code import S3Source, Sources
 from klambda_core.errors import LambdaError
+from klambda_core.s3 import Place, error_of, signed_request
+from klambda_core.signer import Credentials
 from klambda_gateway.auth.gate import utc_now
-from klambda_gateway.auth.signer import Credentials
-from klambda_gateway.code.signing import signed_get
 from klambda_gateway.code.sources import FORBIDDEN, INVALID, UNAVAILABLE
 from klambda_gateway.code.upload import PIECE, Upload
 
@@ -37,8 +35,6 @@ SILENCE_S: Final = 30.0
 REDIRECTS: Final = 5
 AT_ONCE: Final = 4
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
-_CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
-_MESSAGE: Final = re.compile(r"<Message>([^<]*)</Message>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +93,14 @@ class Fetcher:
             raise Unfetched(FORBIDDEN, _no_s3())
         if not _matches(source.bucket, allowed.buckets):
             raise Unfetched(FORBIDDEN, _denied(source, "AccessDenied", "Access Denied"))
-        path = f"/{source.bucket}/{quote(source.key, safe='/~')}"
         query = {} if source.version_id is None else {"versionId": source.version_id}
-        url, headers = signed_get(
-            allowed.endpoint,
-            path,
-            query,
+        place = Place(
+            endpoint=allowed.endpoint,
+            bucket=source.bucket,
             region=allowed.region,
             credentials=allowed.credentials,
-            now=self._now(),
         )
+        url, headers = signed_request("GET", place, source.key, query, now=self._now())
         async with self._turns, self._get(url, headers) as response:
             if response.status != HTTPStatus.OK:
                 raise _s3_refusal(source, response.status, await _beginning(response))
@@ -190,9 +184,7 @@ async def _beginning(response: aiohttp.ClientResponse) -> str:
 
 
 def _s3_refusal(source: S3Source, status: int, text: str) -> Unfetched:
-    code, message = _CODE.search(text), _MESSAGE.search(text)
-    name = html.unescape(code[1]) if code else _word(status)
-    words = html.unescape(message[1]) if message else name
+    name, words = error_of(text) or (_word(status), _word(status))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unfetched(UNAVAILABLE, errors.unavailable(_occurred(name, words)))
     if name in ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from klambda_gateway.auth.signer import Credentials
+from klambda_core.signer import Credentials
 from klambda_gateway.events.policy import Waits
 
 MEMBERS = frozenset(

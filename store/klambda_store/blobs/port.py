@@ -1,8 +1,9 @@
 """What the HTTP side needs of whatever keeps the blobs.
 
-One adapter so far, a directory (`directory.py`). An adapter promises: a blob is there whole or not
-at all, once `commit` has returned it survives a power cut, and two uploads of the same bytes do not
-disturb each other.
+Two adapters: a directory (`directory`), and a bucket of an S3-compatible service (`s3`). An adapter
+promises: a blob is there whole or not at all, once `commit` has returned it survives a power cut,
+and two uploads of the same bytes do not disturb each other (tests/integration/store holds both to
+it).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class BlobError(Exception):
-    """Why an upload did not become a blob."""
+    """Why something could not be done with a blob."""
 
 
 class TooLarge(BlobError):
@@ -34,6 +35,10 @@ class DigestMismatch(BlobError):
 
 class NoSpace(BlobError):
     """The volume is full."""
+
+
+class Unavailable(BlobError):
+    """Where the blobs are kept does not answer, or refuses us: try again later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,28 +66,46 @@ class Upload(Protocol):
         """Take the next bytes; raises `TooLarge`, `NoSpace`."""
 
     async def commit(self, expected: str | None = None) -> Stored:
-        """Make the blob durable under its digest; raises `DigestMismatch`, `NoSpace`."""
+        """Make the blob durable under its digest.
+
+        Raises `DigestMismatch`, `NoSpace`, `Unavailable`; then there is no blob.
+        """
 
 
 class Download(Protocol):
-    """An open blob: stays readable even when it is deleted meanwhile."""
+    """An open blob: what is being read stays readable even when it is deleted meanwhile."""
 
     @property
     def size(self) -> int:
         """Bytes in all."""
 
     def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
-        """The bytes from `start` up to, not including, `stop`, in pieces."""
+        """The bytes from `start` up to, not including, `stop`, in pieces. Raises `Unavailable`."""
 
 
 class Blobs(Protocol):
-    """The blobs of all namespaces."""
+    """The blobs of all namespaces. What is awaited raises `Unavailable`."""
+
+    def open(self) -> int:
+        """Take the local directory into possession; how many broken-off uploads were swept."""
+
+    def close(self) -> None:
+        """Release it."""
+
+    def free_bytes(self) -> float:
+        """Bytes that may still be written to the local volume."""
+
+    def away(self) -> bool:
+        """Whether the last thing asked of them raised `Unavailable`."""
 
     def upload(self, namespace: str) -> AbstractAsyncContextManager[Upload]:
         """Begin an upload; leaving the context without `commit` leaves nothing behind."""
 
     def download(self, namespace: str, sha256: str) -> AbstractAsyncContextManager[Download | None]:
         """Open a blob, None when it is not there."""
+
+    async def size(self, namespace: str, sha256: str) -> int | None:
+        """A blob's size, None when it is not there."""
 
     async def delete(self, namespace: str, sha256: str, *, unmodified: int | None = None) -> bool:
         """Remove a blob; true when it is not there afterwards.

@@ -32,6 +32,7 @@ from klambda_core.crd import Function, Version
 from klambda_core.digest import function_digest, snapshot_digest
 from klambda_core.kinds import FUNCTION, SECRET, VERSION, Kind
 from klambda_core.names import object_name
+from klambda_core.signer import Credentials
 from klambda_core.urls import UrlPlace, url_id
 from klambda_gateway.api.app import build_app
 from klambda_gateway.api.call import Services
@@ -43,7 +44,6 @@ from klambda_gateway.auth.bearer import Bearer
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.keys import Keys, ensure_default_key
 from klambda_gateway.auth.rbac import Rbac
-from klambda_gateway.auth.signer import Credentials
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.fetching import Allowed, Fetcher
 from klambda_gateway.code.resolver import CodeResolver
@@ -58,6 +58,7 @@ from klambda_kube.api import Api
 from tests.support import bucket as bucket_keys
 from tests.support.apiserver import ApiServer, free_ports, running_apiserver
 from tests.support.bucket import Bucket
+from tests.support.objectstore import ObjectStore
 from tests.support.registry import Registry, running_registry
 from tests.support.rights import install_roles
 
@@ -164,6 +165,13 @@ def bucket() -> Iterator[Bucket]:
 
 
 @pytest.fixture(scope="session")
+def objects() -> Iterator[ObjectStore]:
+    """The S3 service that keeps the blobs."""
+    with ObjectStore() as objects:
+        yield objects
+
+
+@pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     with running_registry(tmp_path_factory.mktemp("registry")) as found:
         yield found
@@ -174,11 +182,13 @@ def rig(
     apiserver: ApiServer,
     bucket: Bucket,
     registry: Registry,
+    objects: ObjectStore,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Rig]:
     port, store_port = free_ports(2)
     environment = {
         **os.environ,
+        **objects.environ(KLAMBDA_BLOBS_S3_PREFIX="klambda"),
         "KLAMBDA_DATA": str(tmp_path_factory.mktemp("store")),
         "KLAMBDA_STORE_PORT": str(store_port),
         "KLAMBDA_INSTALLATION_KEY": KEY,

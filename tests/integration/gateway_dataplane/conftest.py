@@ -31,6 +31,7 @@ from klambda_kube.config import from_kubeconfig
 from tests.integration.gateway_dataplane.kubelet import Kubelet
 from tests.support.apiserver import ApiServer, free_ports, running_apiserver
 from tests.support.instance_peer import build, go
+from tests.support.objectstore import ObjectStore
 from tests.support.rights import install_roles
 
 HOME = "klambda"
@@ -88,6 +89,8 @@ class ControlPlane:
     server: ApiServer
     sqs_port: int
     """Where the gateways look for SQS; who needs it runs a server there."""
+    objects: ObjectStore
+    """The S3 service that keeps the blobs."""
     gateways: list[GatewayProcess] = field(default_factory=list)
     kubelet: Kubelet | None = None
 
@@ -122,12 +125,12 @@ def control_plane(
     init_binary: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ControlPlane]:
     place = tmp_path_factory.mktemp("control-plane")
-    with running_apiserver() as server:
+    with running_apiserver() as server, ObjectStore() as objects:
         server.create_namespace(HOME)
         install_roles(server)
         *ports, sqs_port = free_ports(3 + 3 * GATEWAYS)
         store_port, operator_port = ports[:2]
-        plane = ControlPlane(server=server, sqs_port=sqs_port)
+        plane = ControlPlane(server=server, sqs_port=sqs_port, objects=objects)
         common = {
             **os.environ,
             "KUBECONFIG": str(server.kubeconfig),
@@ -174,11 +177,15 @@ def control_plane(
         wait_for(lambda: all(each.ready() for each in plane.gateways), "gateways")
         _, body = server.request("GET", SECRET.path(HOME, "klambda-installation"))
         key = base64.b64decode(body["data"]["key"]).decode()
-        store = common | {
-            "KLAMBDA_DATA": str(place / "store"),
-            "KLAMBDA_STORE_PORT": str(store_port),
-            "KLAMBDA_INSTALLATION_KEY": key,
-        }
+        store = (
+            common
+            | objects.environ()
+            | {
+                "KLAMBDA_DATA": str(place / "store"),
+                "KLAMBDA_STORE_PORT": str(store_port),
+                "KLAMBDA_INSTALLATION_KEY": key,
+            }
+        )
         others.append(start("klambda_store", store, place / "store.log"))
         wait_for(lambda: healthy(store_port), "the store")
         operator = common | {

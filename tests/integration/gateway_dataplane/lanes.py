@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from klambda_core.signer import signing_key
 from klambda_gateway.api.app import build_app
 from klambda_gateway.api.call import Services
 from klambda_gateway.auth.gate import Gate
-from klambda_gateway.auth.sigv4 import signing_key
 from klambda_gateway.routing.facts import AliasFacts, Serving, VersionFacts
 from klambda_gateway.wire.access import AccessLog
 from klambda_gateway.wire.lane import Lane

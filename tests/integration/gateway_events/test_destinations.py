@@ -13,7 +13,7 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 
 from klambda_core import errors
 from klambda_core.events import Delivery, Response
-from klambda_gateway.auth.signer import Credentials
+from klambda_core.signer import Credentials
 from klambda_gateway.events.deliver.aws import AwsMessages
 from klambda_gateway.events.deliver.function import Functions
 from klambda_gateway.events.deliver.port import DeliveryFailed

@@ -2,80 +2,32 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
-import botocore.config
 import pytest
 
 from klambda_core.crd.code import S3Source
-from klambda_gateway.auth.signer import Credentials
+from klambda_core.signer import Credentials
 from klambda_gateway.code.fetching import Allowed, Fetcher, Unfetched
 from tests.support.apiserver import free_ports
-from tools.cluster.layout import Layout
-from tools.cluster.programs import VERSITYGW, ensure
-from tools.cluster.steps import Steps
+from tests.support.versity import KEY_ID, REGION, SECRET, client_of, running_versity
 
-KEY = Credentials(access_key_id="AKIAROOT", secret_access_key="root/secret+")
-REGION = "eu-central-1"
+KEY = Credentials(access_key_id=KEY_ID, secret_access_key=SECRET)
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of a server with versioning."""
-    place = tmp_path_factory.mktemp("s3")
-    (port,) = free_ports(1)
-    layout = Layout.of(os.environ)
-    steps = Steps(out=sys.stderr, logs=layout.logs, environment=lambda: dict(os.environ))
-    ensure(layout, steps, [VERSITYGW])
-    folders = [place / name for name in ("data", "versions")]
-    for folder in folders:
-        folder.mkdir()
-    process = subprocess.Popen(
-        [
-            VERSITYGW.path(layout), "--port", f"127.0.0.1:{port}", "--region", REGION, "--quiet",
-            "--access", KEY.access_key_id, "--secret", KEY.secret_access_key,
-            "posix", "--versioning-dir", folders[1], folders[0],
-        ]
-    )  # fmt: skip
-    try:
-        _wait(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait(port: int) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("the S3 server does not listen")
+    with running_versity(tmp_path_factory.mktemp("s3")) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(scope="module")
 def versions(server: str) -> dict[str, str]:
     """What boto3 puts there: keys, and the first version of each."""
-    client: Any = boto3.client(
-        "s3",
-        endpoint_url=server,
-        region_name=REGION,
-        aws_access_key_id=KEY.access_key_id,
-        aws_secret_access_key=KEY.secret_access_key,
-        config=botocore.config.Config(s3={"addressing_style": "path"}),
-    )
+    client = client_of(server)
     client.create_bucket(
         Bucket="packages", CreateBucketConfiguration={"LocationConstraint": REGION}
     )

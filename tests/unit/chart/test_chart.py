@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
+from klambda_store.settings import bucket_of
 from tests.support.chart import (
     CHART,
     SCENARIOS,
@@ -311,6 +312,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"accounts": {"default": 123456789012}}, "string"),
     ({"store": {"persistence": {"hostPath": "relative"}}}, "relative"),
     ({"store": {"persistence": {"size": "big"}}}, "big"),
+    ({"store": {"s3": {"endpoint": "minio:9000"}}}, "minio:9000"),
+    ({"store": {"s3": {"endpoint": "http://minio:9000/"}}}, "minio:9000/"),
+    ({"store": {"s3": {"prefix": "/a"}}}, "/a"),
+    ({"store": {"s3": {"bucket": "a/b"}}}, "a/b"),
     ({"runtimes": {"python3.13": {"image": ""}}}, "''"),
     ({"runtimes": {"Python": {"image": "x"}}}, "Python"),
     ({"scope": {"namespaces": ["Team_A"]}}, "Team_A"),
@@ -342,6 +347,8 @@ def test_a_wrong_value_is_refused_by_name(change: dict[str, Any], complaint: str
     ("setting", "complaint"),
     [
         ("gateway.replica=2", "additional properties 'replica' not allowed"),
+        ("store.s3.endpoint=http://m", "store.s3.bucket: name the bucket"),
+        ("store.s3.endpoint=http://m,store.s3.bucket=abc", "store.s3.credentialsSecret: name"),
         ("functionUrls.httpRoute.enabled=true", "give parentRefs, or gatewayClassName"),
         ("runtimeSubstitutions.python3\\.12=python9", "python9 is not in runtimes"),
     ],
@@ -378,7 +385,26 @@ def test_the_notes_say_how_to_call() -> None:
     notes = done.stdout.partition("NOTES:")[2]
     assert "AWS_ENDPOINT_URL_LAMBDA" in notes
     assert "klambda-credentials" in notes
-    assert "WARNING: store.persistence is off" in notes
+    assert "WARNING: store.persistence is off. Uploaded code is lost" in notes
+
+
+def test_the_store_is_told_of_its_bucket() -> None:
+    assert not [name for name in environment("default", "store") if "S3" in name]
+    said = {k: v for k, v in environment("ha", "store").items() if "BLOBS_S3" in k}
+    assert said.pop("KLAMBDA_BLOBS_S3_ACCESS_KEY_ID") == {
+        "secretKeyRef": {"name": "klambda-blobs", "key": "accessKeyId"}
+    }
+    assert said.pop("KLAMBDA_BLOBS_S3_SECRET_ACCESS_KEY") == {
+        "secretKeyRef": {"name": "klambda-blobs", "key": "secretAccessKey"}
+    }
+    place = bucket_of({**said, "KLAMBDA_BLOBS_S3_ACCESS_KEY_ID": "AKIA"})
+    assert place is not None
+    assert (place.bucket, place.region, place.path_style) == (
+        "klambda-blobs",
+        "eu-central-1",
+        False,
+    )
+    assert said["KLAMBDA_BLOBS_S3_PREFIX"] == "production"
 
 
 def test_the_smoke_test_signs_as_the_sdk_does(monkeypatch: pytest.MonkeyPatch) -> None:

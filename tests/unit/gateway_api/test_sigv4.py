@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klambda_core.errors import LambdaError
+from klambda_core.signer import signing_key
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.sigv4 import (
     Signable,
@@ -25,7 +26,6 @@ from klambda_gateway.auth.sigv4 import (
     canonical_path,
     canonical_queries,
     read_claim,
-    signing_key,
 )
 from tests.unit.gateway_api.fakes import ACCOUNT, KEY_ID, REGION, SECRET, OneKey, raw_request
 

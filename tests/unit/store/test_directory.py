@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from klambda_store.blobs.directory import PIECE, DirectoryBlobs, InUse
+from klambda_store.blobs.directory import PIECE, DirectoryBlobs
+from klambda_store.blobs.incoming import InUse
 from klambda_store.blobs.port import DigestMismatch, NoSpace, TooLarge, is_digest, is_namespace
 
 BODY = b"x" * 1000

@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from klambda_gateway.auth.signer import Credentials
+from klambda_core.signer import Credentials
 from klambda_gateway.events.deliver.port import DeliveryFailed
 from klambda_gateway.events.deliver.signing import signed_headers
 from klambda_gateway.events.deliver.targets import Target

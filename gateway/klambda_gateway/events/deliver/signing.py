@@ -1,7 +1,7 @@
 """Requests to AWS's services (or what speaks their protocols), signed as AWS's SDKs sign them.
 
 Place: ``aws`` sends what is signed here. Invariants: pure (time and keys are arguments); POST to
-the endpoint's own path, with the hash of the body signed. Signature: ``auth.signer``.
+the endpoint's own path, with the hash of the body signed. Signature: ``klambda_core.signer``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from klambda_gateway.auth.signer import Credentials, authorization, stamp_of
+from klambda_core.signer import Credentials, authorization, stamp_of
 
 
 def signed_headers(

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klambda_core.errors import LambdaError
+from klambda_core.signer import signing_key
 from klambda_gateway.auth.chunked import decode
-from klambda_gateway.auth.sigv4 import Claim, Scope, Signable, signing_key
+from klambda_gateway.auth.sigv4 import Claim, Scope, Signable
 
 SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 SIGNED_TRAILER = f"{SIGNED}-TRAILER"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from klambda_gateway.auth.signer import Credentials
+from klambda_core.signer import Credentials
 from klambda_gateway.events.policy import Waits
 from klambda_gateway.events.settings import EventSettings
 from klambda_gateway.settings import SettingsError, from_environment

@@ -14,7 +14,7 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 
-from klambda_gateway.auth.signer import Credentials
+from klambda_core.signer import Credentials
 from klambda_gateway.auth.sigv4 import Signable, Verifier, read_claim
 from klambda_gateway.events.deliver.signing import signed_headers
 

@@ -1,7 +1,9 @@
-"""SigV4, the client's half: the signature of a request that this program sends. Pure.
+"""SigV4, the client's half: the signature of a request that a program of ours sends. Pure.
 
-Theory: see ``auth.sigv4``, whose key derivation is used. Place: ``code.signing`` reads buckets with
-it, ``events.deliver.signing`` tells destinations. Not here: which headers a service wants.
+Theory: a hash of the request is signed with a key that is derived from the secret, the day, the
+region and the service. The server's half (the gateway's ``auth.sigv4``) derives the same key.
+Place: ``s3`` reads and writes buckets with it, the gateway tells SQS and SNS of outcomes. Not here:
+which headers a service wants. Source: AWS IAM user guide, "Create a signed AWS API request".
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from klambda_gateway.auth.sigv4 import ALGORITHM, TERMINATOR, signing_key
+ALGORITHM = "AWS4-HMAC-SHA256"
+TERMINATOR = "aws4_request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,14 @@ class Credentials:
 def stamp_of(now: datetime) -> str:
     """The value of ``x-amz-date``."""
     return now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """The key of a scope."""
+    key = ("AWS4" + secret).encode()
+    for part in (date, region, service, TERMINATOR):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return key
 
 
 def authorization(
