@@ -22,8 +22,8 @@ from typing import Any
 import boto3
 import botocore.config
 
+from klambda_core.signer import Credentials
 from klambda_core.tickets import ticket
-from klambda_gateway.auth.signer import Credentials
 from tools.cluster.layout import Layout
 
 LAYOUT = Layout.of(os.environ)

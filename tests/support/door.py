@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from klambda_gateway.auth.signer import Credentials, authorization, stamp_of
+from klambda_core.signer import Credentials, authorization, stamp_of
 
 REGION = "us-east-1"
 EVENT = {"x-amz-invocation-type": "Event"}
