@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tests.support.apiserver import ApiServer
@@ -47,18 +48,31 @@ def install_roles(server: ApiServer) -> None:
 
 
 def grant(
-    server: ApiServer, namespace: str, role: str, *, user: str, names: tuple[str, ...] = ()
+    server: ApiServer,
+    namespace: str,
+    role: str,
+    *,
+    user: str,
+    only: Mapping[str, str] | None = None,
 ) -> None:
-    """Bind a user to a ClusterRole; with ``names`` to ``invoke`` of these functions only."""
+    """Bind a user to a ClusterRole, or to a Role of rules: "verbs resource" → names."""
     binding = f"{user}-{role}".replace(":", "-")
     reference = {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}
-    if names:
-        rule = {"apiGroups": ["klambda.io"], "resources": ["functions"], "verbs": ["invoke"]}
+    if only:
+        rules = [
+            {
+                "apiGroups": ["klambda.io"],
+                "resources": [right.split()[-1]],
+                "verbs": right.split()[:-1],
+                "resourceNames": names.split(),
+            }
+            for right, names in only.items()
+        ]
         narrow = {
             "apiVersion": f"{RBAC}/v1",
             "kind": "Role",
             "metadata": {"name": binding, "namespace": namespace},
-            "rules": [rule | {"resourceNames": list(names)}],
+            "rules": rules,
         }
         assert apply(server, narrow)[0] in (200, 201)
         reference |= {"kind": "Role", "name": binding}

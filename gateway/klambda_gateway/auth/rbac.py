@@ -1,8 +1,9 @@
 """Authorisation by Kubernetes RBAC: an access review per subject and right, remembered for seconds.
 
-Place: the gateways' ``Authorizer``. One LocalSubjectAccessReview answers one question; however many
-requests wait for one answer, it is asked once. Reviews are of one namespace, so that an
-installation of chosen namespaces needs no right outside them. Invariants: without an answer and
+Place: the gateways' ``Authorizer``. One LocalSubjectAccessReview answers one question (a qualifier
+may take a second); however many requests wait for one answer, it is asked once. Reviews are of one
+namespace, so that an installation of chosen namespaces needs no right outside them. Invariants:
+without an answer and
 without a verdict that still counts the request is refused with a 503 (fail closed); a warm request
 waits for nothing. Not here: how long verdicts count (``verdicts``), what to ask (``rights``).
 """
@@ -19,7 +20,7 @@ from klambda_core.kinds import LOCAL_ACCESS_REVIEW, Kind
 from klambda_core.labels import MANAGER_GATEWAY
 from klambda_gateway.auth.authorizer import denied, in_own_account
 from klambda_gateway.auth.caller import AUTHENTICATED, Caller, Extra
-from klambda_gateway.auth.rights import NameOf, Question, question
+from klambda_gateway.auth.rights import NameOf, Question, questions
 from klambda_gateway.auth.verdicts import Standing, Verdicts
 from klambda_kube.errors import KubeError, NotFound
 from klambda_obs import logs
@@ -103,26 +104,27 @@ class Rbac:
 
     async def _review(self, key: Key) -> None:
         subject, namespace, action, resource = key
-        asked = question(action, resource, namespace, self._name_of)
-        if asked is None:
-            self._verdicts.said(key, False, self._now())
-            return
+        allowed = False
         try:
             async with asyncio.timeout(ASK_LIMIT_S), self._turns:
-                answer = await self._api.create(
-                    LOCAL_ACCESS_REVIEW,
-                    namespace,
-                    review(subject, asked),
-                    field_manager=MANAGER_GATEWAY,
-                )
+                for asked in questions(action, resource, namespace, self._name_of):
+                    allowed = allowed or await self._asked(subject, asked)
         except NotFound:  # no such namespace: nobody may do anything there
             self._verdicts.said(key, False, self._now())
         except (KubeError, TimeoutError) as error:
             _log.warning("right-not-reviewed", namespace=namespace, error=repr(error))
             self._verdicts.silent()
         else:
-            allowed = (answer.get("status") or {}).get("allowed") is True
             self._verdicts.said(key, allowed, self._now())
+
+    async def _asked(self, subject: Subject, asked: Question) -> bool:
+        answer = await self._api.create(
+            LOCAL_ACCESS_REVIEW,
+            asked.namespace,
+            review(subject, asked),
+            field_manager=MANAGER_GATEWAY,
+        )
+        return (answer.get("status") or {}).get("allowed") is True
 
 
 def review(subject: Subject, asked: Question) -> dict[str, Any]:

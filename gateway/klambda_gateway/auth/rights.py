@@ -4,11 +4,17 @@ Theory. A caller may do through the API what RBAC lets the Kubernetes identity b
 to the same objects: read a Function and you may GetFunction, patch it and you may change it by
 whichever of Lambda's operations. What Kubernetes has no verb for has one of ours: ``invoke``, and
 ``use`` of a subresource that is never served. What belongs to a function (policy, URL, concurrency,
-event-invoke configuration, whatever the qualifier) is a right to the function; published versions
-and aliases are objects of their own, as are layers, event source mappings and code signing
-configurations. Kubernetes authorises ``list`` and ``create`` without a name, so do we.
+event-invoke configuration) is a right to the function; published versions and aliases are objects
+of their own, as are layers, event source mappings and code signing configurations.
 
-Place: ``rbac`` asks the API server what ``question`` returns; ``docs/security.md`` shows the table.
+What is asked for is named wherever the request names it, so that ``resourceNames`` can narrow a
+role down to it: a function by its object's name (also where its versions, aliases and mappings are
+meant, and where it is to be created), a layer by its name. One qualifier, or one version of a
+layer, is asked for second, as ``name:qualifier``: who has the whole has the part. A role without
+``resourceNames`` answers for all of them, as ever.
+
+Place: ``rbac`` asks the API server what ``questions`` returns, until one is allowed;
+``docs/security.md`` shows the table.
 Invariants: pure; an action that is not in the table is nobody's right (fail closed; a test compares
 the table with the model). Not here: the asking (``rbac``), resource policies (``policy``).
 Sources: IAM's "Actions, resources, and condition keys for AWS Lambda" for the actions' names.
@@ -44,8 +50,6 @@ class Right:
     resource: str
     """Empty: the one that the ARN names."""
     subresource: str = ""
-    named: bool = True
-    """Whether the object's name is part of the question (``resourceNames``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +74,9 @@ class Question:
         }
 
 
-def _rights(resource: str, verbs: Mapping[str, str], *, unnamed: bool = False) -> dict[str, Right]:
+def _rights(resource: str, verbs: Mapping[str, str]) -> dict[str, Right]:
     return {
-        action: Right(
-            verb=verb, resource=resource, named=not unnamed and verb not in ("list", "create")
-        )
+        action: Right(verb=verb, resource=resource)
         for verb, actions in verbs.items()
         for action in actions.split()
     }
@@ -122,7 +124,6 @@ RIGHTS: Final[Mapping[str, Right]] = {
             "patch": "UpdateAlias",
             "delete": "DeleteAlias",
         },
-        unnamed=True,
     ),
     **_rights(
         "layerversions",
@@ -133,7 +134,6 @@ RIGHTS: Final[Mapping[str, Right]] = {
             "patch": "AddLayerVersionPermission RemoveLayerVersionPermission",
             "delete": "DeleteLayerVersion",
         },
-        unnamed=True,
     ),
     **_rights(
         "eventsourcemappings",
@@ -144,7 +144,6 @@ RIGHTS: Final[Mapping[str, Right]] = {
             "patch": "UpdateEventSourceMapping",
             "delete": "DeleteEventSourceMapping",
         },
-        unnamed=True,
     ),
     **_rights(
         "codesigningconfigs",
@@ -171,8 +170,8 @@ RESOURCES: Final[Mapping[str, str]] = {
 }
 """What the type in an ARN stands for."""
 
-NAMED: Final = frozenset({"function", "code-signing-config"})
-"""Types whose ARN names one object. A mapping's UUID and a layer's name are no objects' names."""
+NAMED: Final = frozenset({"function", "layer", "code-signing-config"})
+"""Types whose ARN names something that people know. A mapping's UUID is not."""
 
 NameOf = Callable[[str, str], str]
 """The name of the Function object that carries an AWS name, from namespace and that name."""
@@ -190,28 +189,37 @@ def right_of(action: str) -> Right | None:
     return RIGHTS.get(action.removeprefix(PREFIX))
 
 
-def question(action: str, resource: str, namespace: str, name_of: NameOf) -> Question | None:
-    """What to ask so that ``action`` on the ARN ``resource`` (or ``*``) is allowed; None: no."""
+def questions(action: str, resource: str, namespace: str, name_of: NameOf) -> tuple[Question, ...]:
+    """What to ask so that ``action`` on the ARN ``resource`` (or ``*``) is allowed: one yes does.
+
+    Empty: nobody has that right.
+    """
     right = right_of(action)
     if right is None:
-        return None
-    kind, identifier = _arn(resource)
-    name = ""
-    if right.named and kind in NAMED:
-        name = name_of(namespace, identifier) if kind == "function" else identifier
+        return ()
+    kind, identifier, qualifier = _arn(resource)
     plural = right.resource or RESOURCES.get(kind, "")
     if not plural:
-        return None
-    return Question(
-        verb=right.verb,
-        resource=plural,
-        subresource=right.subresource,
-        namespace=namespace,
-        name=name,
+        return ()
+    name = identifier if kind in NAMED else ""
+    if kind == "function":
+        name = name_of(namespace, identifier)
+    names = (name, f"{name}:{qualifier}") if name and qualifier else (name,)
+    return tuple(
+        Question(
+            verb=right.verb,
+            resource=plural,
+            subresource=right.subresource,
+            namespace=namespace,
+            name=each,
+        )
+        for each in names
     )
 
 
-def _arn(resource: str) -> tuple[str, str]:
-    """The type in a Lambda ARN and the name after it."""
+def _arn(resource: str) -> tuple[str, str, str]:
+    """The type in a Lambda ARN, the name after it, and what follows that."""
     parts = resource.split(":", _ARN_PARTS + 1)
-    return (parts[5], parts[6]) if len(parts) > _ARN_PARTS else ("", "")
+    if len(parts) <= _ARN_PARTS:
+        return "", "", ""
+    return parts[5], parts[6], parts[7] if len(parts) > _ARN_PARTS + 1 else ""

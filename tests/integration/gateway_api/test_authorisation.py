@@ -149,11 +149,71 @@ def test_the_charts_roles(team: Account, developer: Any, role: str) -> None:
 def test_a_right_to_one_function_and_a_service_account(team: Account, developer: Any) -> None:
     team.create(developer, "other")
     user = f"system:serviceaccount:{team.namespace}:robot"
-    grant(team.rig.server, team.namespace, "narrow", user=user, names=("area",))
+    grant(team.rig.server, team.namespace, "narrow", user=user, only={"invoke functions": "area"})
     client = team.client(serviceAccount=f"{team.namespace}/robot")
     eventually(lambda: code_of(lambda: client.invoke(FunctionName="area")) == "passed")
     assert code_of(lambda: client.invoke(FunctionName="other")) == ACCESS_DENIED
     assert code_of(client.list_functions) == ACCESS_DENIED
+
+
+def test_rights_to_one_functions_parts_to_one_qualifier_and_to_one_layer(
+    team: Account, developer: Any
+) -> None:
+    """docs/security.md, "Narrower than a namespace"."""
+    mine, other = "Ship_It", "other-parts"  # the first one's object has another name
+    for name in (mine, other):
+        team.create(developer, name)
+    objects = team.rig.objects(FUNCTION, team.namespace)
+    (held,) = (o["metadata"]["name"] for o in objects if o["spec"].get("functionName") == mine)
+    for layer in ("Tools_1", "secret"):
+        developer.publish_layer_version(LayerName=layer, Content={"ZipFile": package()})
+        developer.publish_layer_version(LayerName=layer, Content={"ZipFile": package()})
+    rights = {
+        "create get patch functions": f"{held} fresh",
+        "list create versions": held,
+        "list create get patch delete aliases": held,
+        "get create list layerversions": "Tools_1",
+        "get delete layerversions": "secret:2",
+        "invoke functions": f"{held}:live",
+    }
+    grant(team.rig.server, team.namespace, "deployer", user="ci", only=rights)
+    client = team.client(user="ci")
+    eventually(lambda: code_of(lambda: client.get_function(FunctionName=mine)) == "passed")
+
+    def refused(call: str, **members: Any) -> bool:
+        return code_of(lambda: getattr(client, call)(**members)) == ACCESS_DENIED
+
+    client.publish_version(FunctionName=mine)
+    team.rig.settle(team.namespace)
+    client.create_alias(FunctionName=mine, Name="live", FunctionVersion="1")
+    client.update_alias(FunctionName=mine, Name="live", Description="d")
+    assert len(client.list_aliases(FunctionName=mine)["Aliases"]) == 1
+    assert len(client.list_versions_by_function(FunctionName=mine)["Versions"]) == 2
+    for call in ("list_aliases", "list_versions_by_function", "publish_version", "get_function"):
+        assert refused(call, FunctionName=other)
+    assert refused("create_alias", FunctionName=other, Name="live", FunctionVersion="$LATEST")
+    assert refused("delete_alias", FunctionName=other, Name="live")
+    assert refused("list_functions")
+
+    assert client.invoke(FunctionName=mine, Qualifier="live")["StatusCode"] == 200
+    assert client.invoke(FunctionName=f"{mine}:live")["StatusCode"] == 200
+    assert refused("invoke", FunctionName=mine)
+    assert refused("invoke", FunctionName=mine, Qualifier="1")
+
+    team.create(client, "fresh")
+    code = {"FunctionName": "stale", "Role": ROLE, "Code": {"ZipFile": package()}}
+    assert refused("create_function", Runtime="python3.13", Handler="f.h", **code)
+
+    client.publish_layer_version(LayerName="Tools_1", Content={"ZipFile": package()})
+    assert client.get_layer_version(LayerName="Tools_1", VersionNumber=3)["Version"] == 3
+    assert len(client.list_layer_versions(LayerName="Tools_1")["LayerVersions"]) == 3
+    assert refused("publish_layer_version", LayerName="secret", Content={"ZipFile": package()})
+    assert refused("list_layer_versions", LayerName="secret")
+    assert refused("list_layers")
+    client.get_layer_version(LayerName="secret", VersionNumber=2)
+    assert refused("get_layer_version", LayerName="secret", VersionNumber=1)
+    client.delete_layer_version(LayerName="secret", VersionNumber=2)
+    assert refused("delete_layer_version", LayerName="secret", VersionNumber=1)
 
 
 def test_accounts_are_isolated(team: Account, developer: Any) -> None:

@@ -23,6 +23,8 @@ class Kubernetes:
 
     def __init__(self) -> None:
         self.allowed = True
+        self.only = ""
+        """The one name that is allowed."""
         self.error: KubeError | None = None
         self.reviews: list[dict[str, Any]] = []
         self.gate: asyncio.Event | None = None
@@ -38,7 +40,8 @@ class Kubernetes:
             await self.gate.wait()
         if self.error is not None:
             raise self.error
-        return {"status": {"allowed": self.allowed}}
+        named = self.only in ("", body["spec"]["resourceAttributes"]["name"])
+        return {"status": {"allowed": self.allowed and named}}
 
 
 class World:
@@ -90,6 +93,20 @@ async def test_what_is_asked(world: World) -> None:
             },
         }
     ]
+
+
+async def test_a_qualifier_is_asked_for_after_the_whole(world: World) -> None:
+    def asked() -> list[str]:
+        return [each["resourceAttributes"]["name"] for each in world.kube.reviews]
+
+    assert await world.passes(caller(), INVOKE, f"{ARN}:live")
+    assert asked() == ["area"], "who has the function has its alias"
+    world.kube.only = "area:live"
+    world.kube.reviews.clear()
+    assert await world.passes(caller("bob"), INVOKE, f"{ARN}:live")
+    assert asked() == ["area", "area:live"]
+    assert not await world.passes(caller("bob"), INVOKE, ARN)
+    assert not await world.passes(caller("bob"), INVOKE, f"{ARN}:1")
 
 
 async def test_a_warm_request_asks_nobody(world: World) -> None:
