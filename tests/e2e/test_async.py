@@ -201,7 +201,7 @@ def test_invoke_async_and_refusals(functions: Functions, source: str) -> None:
         aws.invoke(FunctionName="nobody", InvocationType="Event")
     with pytest.raises(aws.exceptions.InvalidRequestContentException):
         aws.invoke(FunctionName=source, InvocationType="Event", Payload=b"[" + b"1," * 20_000)
-    with pytest.raises(aws.exceptions.RequestTooLargeException):
+    with pytest.raises(aws.exceptions.ClientError, match="RequestEntityTooLargeException"):
         aws.invoke(FunctionName=source, InvocationType="Event", Payload=b" " * 1_048_577)
     with pytest.raises(urllib.error.HTTPError, match="404"):
         functions.look(str(uuid.uuid4()))

@@ -318,10 +318,9 @@ def test_events_of_six_megabytes(cluster: Cluster, python: str) -> None:
     with pytest.raises(botocore.exceptions.ClientError) as raised:
         cluster.invoke(python, {"do": "size", "text": text + "x"})
     error = raised.value.response["Error"]
-    assert error["Code"] == "RequestTooLargeException"
+    assert error["Code"] == "RequestEntityTooLargeException"
     assert error["Message"] == (
-        f"{LIMIT + 1} byte payload is too large for the RequestResponse invocation type "
-        f"(limit {LIMIT} bytes)"
+        f"Request must be smaller than {LIMIT} bytes for the InvokeFunction operation"
     )
 
 

@@ -129,7 +129,7 @@ def test_bad_requests_get_lambdas_errors(cluster: Cluster, name: str) -> None:
     status, code, message = refused(Payload=b"[" + b"1," * 20_000)
     assert (status, code) == (400, "InvalidRequestContentException")
     status, code, _ = refused(Payload=b'"' + b"x" * 6_291_456 + b'"')
-    assert (status, code) == (413, "RequestTooLargeException")
+    assert (status, code) == (413, "RequestEntityTooLargeException")
     status, code, message = refused(Qualifier="7")
     assert (status, code) == (404, "ResourceNotFoundException")
     assert message == f"Function not found: {arn(cluster, name)}:7"

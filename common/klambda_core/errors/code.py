@@ -12,19 +12,19 @@ from klambda_core.errors.kinds import (
 
 
 def bad_zip() -> LambdaError:
-    """The upload is no readable zip (K)."""
+    """The upload is no readable zip (D: quoted in many deployments' logs)."""
     return invalid_parameter(
         "Could not unzip uploaded file. Please check your file, then try to upload again."
     )
 
 
 def empty_zip() -> LambdaError:
-    """The upload is empty (K)."""
+    """The upload is empty (D: quoted in many deployments' logs)."""
     return invalid_parameter("Uploaded file must be a non-empty zip")
 
 
 def unzipped_too_big(limit: int) -> LambdaError:
-    """The zip unpacks to more than 250 MB (K)."""
+    """The zip unpacks to more than 250 MB (D: quoted in many deployments' logs)."""
     return invalid_parameter(f"Unzipped size must be smaller than {limit} bytes")
 
 
@@ -58,7 +58,7 @@ def image_uri_unwanted(verb: str) -> LambdaError:
 
 
 def image_missing(uri: str) -> LambdaError:
-    """400: the registry has no such image (K)."""
+    """400: the registry has no such image (D: recorded in aws/aws-cdk#24648)."""
     return invalid_parameter(f"Source image {uri} does not exist. Provide a valid source image.")
 
 
@@ -70,7 +70,7 @@ def image_invalid(uri: str, detail: str) -> LambdaError:
 
 
 def image_denied() -> LambdaError:
-    """403: the registry wants credentials that the installation does not have (K)."""
+    """403: the registry wants credentials that nobody has here (D: quoted in many logs)."""
     return LambdaError(
         ACCESS_DENIED,
         "Lambda does not have permission to access the ECR image. Check the ECR permissions.",

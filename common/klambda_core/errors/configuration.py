@@ -47,7 +47,7 @@ def environment_reserved(keys: Sequence[str]) -> LambdaError:
 
 
 def runtime_and_handler_needed() -> LambdaError:
-    """Zip functions without one of both (K)."""
+    """Zip functions without one of both (D: quoted in CloudFormation events)."""
     return invalid_parameter(
         "Runtime and Handler are mandatory parameters for functions created with deployment "
         "packages."

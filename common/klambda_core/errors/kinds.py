@@ -89,7 +89,6 @@ PROVISIONED_CONCURRENCY_NOT_FOUND = ErrorType(
 )
 RESOURCE_CONFLICT = ErrorType(name="ResourceConflictException", status=409)
 PRECONDITION_FAILED = ErrorType(name="PreconditionFailedException", status=412)
-REQUEST_TOO_LARGE = ErrorType(name="RequestTooLargeException", status=413)
 UNSUPPORTED_MEDIA_TYPE = ErrorType(name="UnsupportedMediaTypeException", status=415)
 TOO_MANY_REQUESTS = ErrorType(name="TooManyRequestsException", status=429)
 SERVICE = ErrorType(
@@ -103,7 +102,9 @@ INVALID_ZIP_FILE = ErrorType(
 # Unmodelled: made by the framework in front of the service (L; no ``Type``).
 VALIDATION = ErrorType(name="ValidationException", status=400, type_member=None)
 SERIALIZATION = ErrorType(name="SerializationException", status=400, type_member=None)
-REQUEST_ENTITY_TOO_LARGE = ErrorType(name="RequestEntityTooLargeException", status=413)
+REQUEST_ENTITY_TOO_LARGE = ErrorType(
+    name="RequestEntityTooLargeException", status=413, message_key="Message", type_member=None
+)
 UNKNOWN_OPERATION = ErrorType(name="UnknownOperationException", status=404, type_member=None)
 ACCESS_DENIED = ErrorType(
     name="AccessDeniedException", status=403, message_key="Message", type_member=None

@@ -35,7 +35,7 @@ def unsupported(operation: str) -> LambdaError:
 
 
 def request_too_big(limit: int, operation: str) -> LambdaError:
-    """The request itself over its limit (L)."""
+    """The request itself over its limit (L; D: recorded with its body from function URLs)."""
     return LambdaError(
         REQUEST_ENTITY_TOO_LARGE,
         f"Request must be smaller than {limit} bytes for the {operation} operation",

@@ -87,7 +87,9 @@ async def get_function(services: Services, call: Call) -> Reply:
     }
     if spec.tags:
         document["Tags"] = dict(spec.tags)
-    if spec.reserved_concurrent_executions is not None:
+    # "If you specify a function version, only details that are specific to that version are
+    # returned" (M), and what is reserved is the function's.
+    if target.qualifier is None and spec.reserved_concurrent_executions is not None:
         document["Concurrency"] = {
             "ReservedConcurrentExecutions": spec.reserved_concurrent_executions
         }

@@ -19,6 +19,8 @@ from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 
 CLIENT_CONTEXT_MAX = 3583
 """Bytes of base64 (API reference, Invoke)."""
+_NOT_REMAPPED = {"x-amzn-Remapped-Content-Length": "0"}
+"""Stands in the answers of RequestResponse and Event (recorded answers quoted in public code)."""
 
 
 async def invoke(services: Services, call: Call) -> Reply:
@@ -76,7 +78,7 @@ async def _accepted(services: Services, call: Call, target: Target, payload: byt
         event_id=call.request_id,
         trace=trace,
     )
-    return Reply(status=202, headers={"X-Amzn-Trace-Id": trace})
+    return Reply(status=202, headers={"X-Amzn-Trace-Id": trace, **_NOT_REMAPPED})
 
 
 def client_context(encoded: str | None) -> str | None:
@@ -112,7 +114,7 @@ def _headers(answer: InvokeAnswer, trace: str) -> dict[str, str]:
         "Content-Type": "application/json",
         "X-Amz-Executed-Version": answer.executed_version,
         "X-Amzn-Trace-Id": trace,
-        "x-amzn-Remapped-Content-Length": "0",
+        **_NOT_REMAPPED,
     }
     if answer.function_error is not None:
         headers["X-Amz-Function-Error"] = answer.function_error

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from klambda_core.errors import LambdaError
+from klambda_core.errors import LambdaError, request_too_big
+from klambda_core.limits import PAYLOAD_SYNC_MAX
 from klambda_gateway.urls.response import JSON_TYPE, Answer, Head
 
 
@@ -49,12 +50,9 @@ def unavailable() -> Refused:
 
 
 def too_large() -> Refused:
-    """The request, or the event made of it, is over 6 MB (O: the text)."""
-    return Refused(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        b'{"Message":"Request Entity Too Large"}',
-        error="RequestTooLargeException",
-    )
+    """The request, or the event made of it, is over 6 MB (D: recorded with its header)."""
+    error = request_too_big(PAYLOAD_SYNC_MAX, "InvokeFunction")
+    return Refused(error.status, error.body(), error=error.error.name)
 
 
 def translated(error: LambdaError) -> Refused:

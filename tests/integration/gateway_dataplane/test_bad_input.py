@@ -180,8 +180,10 @@ def test_seventy_megabytes(control_plane: ControlPlane) -> None:
     assert (status, kind) == (413, "RequestEntityTooLargeException")
     path = f"{FUNCTIONS}/f/invocations"
     status, kind, document = signed(control_plane, "POST", path, b'"' + b"x" * (7 * MIB) + b'"')
-    assert (status, kind) == (413, "RequestTooLargeException")
-    assert document["message"].startswith("7340034 byte payload is too large")
+    assert (status, kind) == (413, "RequestEntityTooLargeException")
+    assert document == {
+        "Message": "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
+    }
 
 
 @pytest.mark.usefixtures("nothing_left")

@@ -420,6 +420,14 @@ def test_the_arn_carries_the_qualifier_that_was_asked_for(
         assert (found["FunctionArn"], found["Version"]) == (arn, version)
 
 
+def test_of_a_version_only_what_is_its_own_is_told(client: Any, versions: str) -> None:
+    """API reference, GetFunction."""
+    client.put_function_concurrency(**NAME, ReservedConcurrentExecutions=5)
+    assert client.get_function(**NAME)["Concurrency"] == {"ReservedConcurrentExecutions": 5}
+    for qualifier in ("1", "live"):
+        assert "Concurrency" not in client.get_function(**NAME, Qualifier=qualifier)
+
+
 # --- what Terraform-like tools read at every refresh (contract a.1b) ------------------------------
 
 

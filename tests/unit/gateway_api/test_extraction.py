@@ -202,9 +202,8 @@ async def test_large_strings_elsewhere(document: dict[str, Any], message: str) -
          "Request must be smaller than 70167211 bytes for the UpdateFunctionCode operation"),
         (b"/2018-10-31/layers/l/versions", 80, "RequestEntityTooLargeException",
          "Request must be smaller than 70167211 bytes for the PublishLayerVersion operation"),
-        (FUNCTIONS + b"/f/invocations", 7, "RequestTooLargeException",
-         ("7000000 byte payload is too large for the RequestResponse invocation type "
-         "(limit 6291456 bytes)")),
+        (FUNCTIONS + b"/f/invocations", 7, "RequestEntityTooLargeException",
+         "Request must be smaller than 6291456 bytes for the InvokeFunction operation"),
     ],
 )  # fmt: skip
 async def test_what_is_too_large(path: bytes, times: int, error: str, message: str) -> None:

@@ -347,13 +347,17 @@ def test_invoke(world: World, client: Any) -> None:
 @pytest.mark.parametrize(
     ("members", "status", "code", "text"),
     [
-        ({"Payload": b" " * 6291457}, 413, "RequestTooLargeException",
-         ("6291457 byte payload is too large for the RequestResponse invocation type"
-          " (limit 6291456 bytes)")),
+        # quoted in public logs, by SDKs and (with the body) by function URLs
+        ({"Payload": b" " * 6291457}, 413, "RequestEntityTooLargeException",
+         "Request must be smaller than 6291456 bytes for the InvokeFunction operation"),
+        ({"InvocationType": "Event", "Payload": b" " * 6291457}, 413,
+         "RequestEntityTooLargeException",
+         "Request must be smaller than 6291456 bytes for the InvokeFunction operation"),
         ({"InvocationType": "Later"}, 400, "ValidationException",
          ("1 validation error detected: Value 'Later' at 'invocationType' failed to satisfy "
           "constraint: Member must satisfy enum value set: [Event, RequestResponse, DryRun]")),
-        ({"InvocationType": "Event", "Payload": b" " * 1048577}, 413, "RequestTooLargeException",
+        ({"InvocationType": "Event", "Payload": b" " * 1048577}, 413,
+         "RequestEntityTooLargeException",
          "1048577 byte payload is too large for the Event invocation type (limit 1048576 bytes)"),
         ({"ClientContext": "W10="}, 400, "InvalidRequestContentException",
          "Client context must be a valid Base64-encoded JSON object."),

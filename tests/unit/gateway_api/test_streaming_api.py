@@ -112,7 +112,7 @@ def test_an_error_after_the_head_and_the_log(world: World, client: Any) -> None:
 @pytest.mark.parametrize(
     ("members", "status", "code"),
     [
-        ({"Payload": b" " * 6291457}, 413, "RequestTooLargeException"),
+        ({"Payload": b" " * 6291457}, 413, "RequestEntityTooLargeException"),
         ({"InvocationType": "Event"}, 400, "ValidationException"),
         ({"ClientContext": "W10="}, 400, "InvalidRequestContentException"),
     ],
