@@ -26,7 +26,7 @@ _LAYER = re.compile(
     re.ASCII,
 )
 _ACCOUNT = re.compile(r"\d{12}\Z", re.ASCII)
-_VERSION = re.compile(r"[0-9]+\Z", re.ASCII)
+_VERSION = re.compile(r"(?:0|[1-9][0-9]*)\Z", re.ASCII)
 _ACCOUNT_DIGITS = 12
 
 
@@ -86,7 +86,7 @@ def parse_layer(text: str) -> LayerTarget | Malformed:
 
 
 def is_version(qualifier: str) -> bool:
-    """A published version's number, as against an alias or `$LATEST`."""
+    """A published version's number as AWS writes it, as against an alias or `$LATEST`."""
     return _VERSION.match(qualifier) is not None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from klambda_core.errors.kinds import (
     ACCESS_DENIED,
+    CODE_STORAGE_EXCEEDED,
     CODE_VERIFICATION_FAILED,
     REQUEST_ENTITY_TOO_LARGE,
     LambdaError,
@@ -26,6 +27,11 @@ def empty_zip() -> LambdaError:
 def unzipped_too_big(limit: int) -> LambdaError:
     """The zip unpacks to more than 250 MB (D: quoted in many deployments' logs)."""
     return invalid_parameter(f"Unzipped size must be smaller than {limit} bytes")
+
+
+def code_storage_exceeded() -> LambdaError:
+    """The account's code is over 75 GB (M; D: quoted in many deployments' logs)."""
+    return LambdaError(CODE_STORAGE_EXCEEDED, "Code storage limit exceeded.")
 
 
 def zipped_too_big(limit: int) -> LambdaError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from klambda_core import errors
+from klambda_core.arn import is_version
 from klambda_core.crd import Alias, Function
 from klambda_core.crd.base import Json
 from klambda_core.labels import FUNCTION as FUNCTION_LABEL
@@ -172,5 +173,6 @@ async def _check_versions(
     for number in (version, *weights):
         if number == LATEST:
             continue
-        if await services.objects.version(function, int(number)) is None:
+        known = is_version(number) and await services.objects.version(function, int(number))
+        if not known:
             raise errors.function_not_found(target.qualified(number))

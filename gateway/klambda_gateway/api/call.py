@@ -21,6 +21,7 @@ from klambda_gateway.api.model import Operation
 from klambda_gateway.api.naming import Target, target_of
 from klambda_gateway.api.objects import Objects
 from klambda_gateway.api.reading import Input
+from klambda_gateway.api.storage import Storage
 from klambda_gateway.auth.authorizer import Authorizer
 from klambda_gateway.auth.bearer import Bearer
 from klambda_gateway.auth.caller import Caller
@@ -78,6 +79,8 @@ class Services:
     """Request ids and nonces: UUIDs."""
     checking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CHECKS))
     """Packages that are looked into at once: the directory of a zip is memory."""
+    storage: Storage = field(default_factory=Storage)
+    """How much code accounts keep."""
     allotting: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a share of the account's concurrency is given out."""
     pause: Callable[[], Awaitable[None]] = by_chance

@@ -6,15 +6,14 @@ Place: operations of ``dispatch``'s table. Enforcement belongs to the data plane
 from __future__ import annotations
 
 from klambda_core import errors, limits
-from klambda_core.code import CodeRef, resolved_code
 from klambda_core.concurrency import Pool, Qualified, pool_of
 from klambda_core.crd import Function
 from klambda_core.crd.base import Json
-from klambda_core.layers import content_of
 from klambda_gateway.api.allotment import allotted
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.lookup import function_of
 from klambda_gateway.api.naming import Target
+from klambda_gateway.api.storage import used
 
 
 async def put_function_concurrency(services: Services, call: Call) -> Reply:
@@ -74,17 +73,11 @@ async def get_account_settings(services: Services, call: Call) -> Reply:
     versions = await services.objects.all_versions(call.namespace)
     aliases = await services.objects.all_aliases(call.namespace)
     layers = await services.objects.layer_versions(call.namespace)
-    codes = [resolved_code(function) for function in functions]
-    living = {function.uid for function in functions}
-    snapshots = [v.spec.snapshot.code for v in versions if v.controller_uid() in living]
-    size = sum(code.size for code in codes if isinstance(code, CodeRef))
-    size += sum(code.size for code in snapshots if code is not None)
-    contents = [content_of(layer) for layer in layers if not layer.spec.deleted]
-    size += sum(content.size for content in contents if isinstance(content, CodeRef))
+    size = used(functions, versions, layers)
     total = services.concurrent_executions(call.namespace)
     pool = pool_of(total, functions, [*versions, *aliases])
     limit: Json = {
-        "TotalCodeSize": limits.CODE_STORAGE_MAX,
+        "TotalCodeSize": services.storage.limit,
         "CodeSizeUnzipped": limits.UNZIPPED_MAX,
         "CodeSizeZipped": limits.ZIP_DIRECT_MAX,
         "ConcurrentExecutions": total,

@@ -71,6 +71,7 @@ async def uploaded(
     """Check and store the zip of a request. Raises 400, 403 and 413."""
     async with _checked(services, given) as (upload, unzipped):
         ref = upload.ref
+        await services.storage.check(services.objects, call.namespace, ref.size, services.now())
         if store:
             await services.blobs.put_pieces(call.namespace, ref, upload.pieces)
     return Blob(sha256=ref.sha256, size=ref.size, unzipped=unzipped)

@@ -10,7 +10,7 @@ crash in between) is skipped for ever: numbers only grow. What a version freezes
 from __future__ import annotations
 
 from klambda_core import errors
-from klambda_core.code import CODE_PENDING, Unresolved, resolved_code
+from klambda_core.code import CODE_PENDING, CodeRef, Unresolved, resolved_code
 from klambda_core.crd import Function, Version
 from klambda_core.crd.base import Json
 from klambda_core.names import LATEST
@@ -54,6 +54,11 @@ async def publish(
                 claimed[:] = [outcome]
                 return {"status": {"lastVersion": outcome.number}}
 
+    code = resolved_code(function)
+    new = isinstance(decide_publish(function, versions), NewVersion)
+    if new and isinstance(code, CodeRef):
+        now = services.now()
+        await services.storage.check(services.objects, function.namespace, code.size, now)
     gone = errors.resource_not_found()
     try:
         await services.objects.change(function, claim, gone=gone, subresource="status")

@@ -80,14 +80,9 @@ def test_other_arns() -> None:
     assert arn.default_role(account) == "arn:aws:iam::123456789012:role/klambda-default"
 
 
-def test_versions_are_digits_only() -> None:
-    assert [arn.is_version(q) for q in ("1", "0012", "$LATEST", "1a", "")] == [
-        True,
-        True,
-        False,
-        False,
-        False,
-    ]
+def test_versions_are_numbers_without_zeros_before() -> None:
+    texts = ("1", "10", "0", "0012", "$LATEST", "$LATEST.PUBLISHED", "1a", "")
+    assert [text for text in texts if arn.is_version(text)] == ["1", "10", "0"]
 
 
 class TestAccount:

@@ -188,6 +188,18 @@ def test_digits_are_ascii(world: World, client: Any, function: str) -> None:
          "The derived qualifier from the function name does not match the specified qualifier."),
         ("get_function", {**NAME, "Qualifier": "9"}, 404, "ResourceNotFoundException",
          f"Function not found: {ARN}:9"),
+        *(
+            ("create_alias", {**NAME, "Name": "x", "FunctionVersion": version, **more}, 404,
+             "ResourceNotFoundException", f"Function not found: {ARN}:{missing}")
+            for version, missing, more in (
+                ("9", "9", {}), ("01", "01", {}), ("$LATEST.PUBLISHED", "$LATEST.PUBLISHED", {}),
+                ("1", "01", {"RoutingConfig": {"AdditionalVersionWeights": {"01": 0.5}}}),
+            )
+        ),
+        ("update_alias", {**NAME, "Name": "live", "FunctionVersion": "$LATEST.PUBLISHED"}, 404,
+         "ResourceNotFoundException", f"Function not found: {ARN}:$LATEST.PUBLISHED"),
+        ("get_function", {**NAME, "Qualifier": "01"}, 404, "ResourceNotFoundException",
+         f"Function not found: {ARN}:01"),
         ("get_function", {**NAME, "Qualifier": "nope"}, 404, "ResourceNotFoundException",
          f"Function not found: {ARN}:nope"),
         ("get_function", {"FunctionName": ARN.replace(REGION, "eu-west-1")}, 404,

@@ -41,8 +41,8 @@ from tests.unit.gateway_api.fakes import (
 ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:area"
 LIKELY: dict[str, list[Any]] = {
     "FunctionName": ["area", "nope", ARN, "area:$LATEST", "area:1", "area:live", "a" * 300, "é/b"],
-    "Qualifier": ["$LATEST", "1", "2", "live", "nope", "x!"],
-    "FunctionVersion": ["$LATEST", "1", "9", "ALL"],
+    "Qualifier": ["$LATEST", "1", "2", "live", "nope", "x!", "01", "$LATEST.PUBLISHED"],
+    "FunctionVersion": ["$LATEST", "1", "9", "ALL", "01", "$LATEST.PUBLISHED"],
     "Name": ["live", "other", "1", "a b"],
     "Resource": [ARN, ARN + ":1", "x", ARN.replace("area", "nope")],
     "Role": [ROLE, "x"],
