@@ -8,7 +8,7 @@ invoke service sends through it. A connection's life:
 
 Invariants: nothing but handshake frames is taken before the proof; one live link per instance (a
 newer one replaces the older); an attempt whose connection broke before ``accepted`` was seen is
-*ambiguous*: it is asked for when the same boot dials again, and given up after 20 s; never guessed.
+*ambiguous* (a module of its own), never guessed at.
 Not here: what an instance's state means (``record``), who gets it (``pool``).
 """
 
@@ -21,6 +21,7 @@ from functools import partial
 from typing import Final
 
 from klambda_core.token import instance_token
+from klambda_gateway.instances.ambiguous import Ambiguous
 from klambda_gateway.instances.assignment import Assignments, NoAssignment, Package
 from klambda_gateway.instances.call import Call
 from klambda_gateway.instances.frames import Frame, FrameType, ProtocolError
@@ -34,9 +35,11 @@ from klambda_obs import logs
 
 HANDSHAKE_LIMIT_S: Final = 5.0
 """From accepting to the proof, what the pod's lookup takes (2 s + one GET) included."""
-AMBIGUOUS_LIMIT_S: Final = 20.0
-"""Contract §1: so long may a suspected instance be silent."""
 BACKLOG: Final = 1024
+FAILED_ELSEWHERE: Final = (
+    "AssignmentFailed",
+    "an instance could not be given its code; another gateway knows why",
+)
 _OF_ATTEMPTS: Final = (
     FrameType.ACCEPTED,
     FrameType.HEAD,
@@ -80,7 +83,7 @@ class InstanceServer:
         self._on_phases = on_phases
         self._ahead = ahead
         self._links: dict[str, Link] = {}
-        self._ambiguous: dict[str, dict[str, Call]] = {}
+        self._ambiguous = Ambiguous(registry.touch)
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[Link] = set()
         self._server: asyncio.Server | None = None
@@ -110,9 +113,7 @@ class InstanceServer:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for calls in list(self._ambiguous.values()):
-            for call in list(calls.values()):
-                call.break_off()
+        self._ambiguous.give_all_up()
 
     def linked(self) -> set[str]:
         """Return the pod uids that are connected."""
@@ -180,8 +181,7 @@ class InstanceServer:
 
     def give_up(self, uid: str) -> None:
         """Break off what is ambiguous with an instance that will not come back."""
-        for call in list(self._ambiguous.get(uid, {}).values()):
-            call.break_off()
+        self._ambiguous.give_up(uid)
 
     # --- greeting ---------------------------------------------------------------------------------
 
@@ -241,7 +241,7 @@ class InstanceServer:
     async def _equip(self, link: Link, pod: PodFacts, record: Record, digest: str | None) -> None:
         """Send what the handshake leaves to be said: peers, the assignment, old questions."""
         self._send_peers(link)
-        self._ask_after(link)
+        self._ambiguous.ask(link)
         if record.slot is not Slot.UNASSIGNED or digest is not None or record.spoilt:
             return
         record.provisioned = provisioned = bool(record.provisioned) or self._ahead(record.key)
@@ -268,13 +268,7 @@ class InstanceServer:
             return
         match frame.type:
             case FrameType.STATE:
-                header = frame.header
-                record.told(header["state"], header["served"], now)
-                record.started_for(
-                    header.get("initialization"), init_failed=header.get("initFailed") is True
-                )
-                self._asked(link, frame)
-                self._registry.touch(record)
+                self._told(link, record, frame, now)
             case FrameType.FAILED:
                 record.failed()
                 error, message = frame.header["errorType"], frame.header["message"]
@@ -287,6 +281,17 @@ class InstanceServer:
                 pass
             case _:
                 raise ProtocolError(f"{frame.type.name} from an instance")
+
+    def _told(self, link: Link, record: Record, frame: Frame, now: float) -> None:
+        header, knew = frame.header, record.slot is Slot.FAILED
+        record.told(header["state"], header["served"], now)
+        record.started_for(
+            header.get("initialization"), init_failed=header.get("initFailed") is True
+        )
+        if record.slot is Slot.FAILED and not knew:  # of an assignment that another gateway sent
+            self._on_failed(record.key, *FAILED_ELSEWHERE)
+        self._ambiguous.told(link, frame)
+        self._registry.touch(record)
 
     def _answer(self, link: Link, record: Record, frame: Frame, now: float) -> None:
         call = link.calls.get(frame.header["attempt"])
@@ -311,46 +316,9 @@ class InstanceServer:
             if call.accepted:
                 call.break_off()
             else:
-                self._suspect(call)
+                self._ambiguous.suspect(call)
         link.calls.clear()
         self._registry.unlink(record)
-
-    def _suspect(self, call: Call) -> None:
-        uid = call.record.uid
-        self._ambiguous.setdefault(uid, {})[call.id] = call
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(AMBIGUOUS_LIMIT_S, self._break_off, call)
-        call.on_settled = lambda: self._certain(uid, call.id, timer)
-
-    def _break_off(self, call: Call) -> None:
-        call.break_off()
-        self._registry.touch(call.record)
-
-    def _certain(self, uid: str, attempt: str, timer: asyncio.TimerHandle) -> None:
-        timer.cancel()
-        calls = self._ambiguous.get(uid, {})
-        calls.pop(attempt, None)
-        if not calls:
-            self._ambiguous.pop(uid, None)
-
-    def _ask_after(self, link: Link) -> None:
-        for call in list(self._ambiguous.get(link.uid, {}).values()):
-            if call.boot == link.boot:
-                link.send(FrameType.QUERY, {"attempt": call.id})
-            else:
-                call.break_off()
-
-    def _asked(self, link: Link, frame: Frame) -> None:
-        asked = frame.header.get("asked")
-        if not isinstance(asked, dict):
-            return
-        call = self._ambiguous.get(link.uid, {}).get(asked.get("attempt", ""))
-        if call is None:
-            return
-        if asked.get("accepted"):
-            call.break_off()
-        else:  # never came, or was held and dropped with its connection
-            call.withdraw()
 
 
 def _checked(hello: Hello, pod: PodFacts | None, peer: str) -> PodFacts:

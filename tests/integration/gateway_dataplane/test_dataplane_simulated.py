@@ -503,6 +503,20 @@ async def test_who_cannot_prove_itself_is_turned_away() -> None:
         await until(lambda: not world.gateways[0].server.linked())
 
 
+async def test_every_gateway_leaves_alone_what_cannot_be_assigned() -> None:
+    """The instance says it to who sent the assignment, and its state to all: also to a leader."""
+    async with running(2) as world:
+        await world.gateways[0].invoke()
+        key = next(iter(world.deployments))
+        await until(lambda: all(each.server.linked() for each in world.gateways))
+        world.only()._become("failed")
+        await until(lambda: all(each.demand.failing(key) for each in world.gateways))
+        with pytest.raises(LambdaError, match="AssignmentFailed") as raised:
+            await world.gateways[1].invoke()
+        assert raised.value.status == 503
+        assert world.starts == [1]
+
+
 async def test_with_random_cuts_every_request_runs_at_most_once() -> None:
     """Connections of instances break at random; who gets an answer ran once, nobody ran twice."""
     chance = random.Random(7)
