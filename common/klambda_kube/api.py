@@ -1,47 +1,33 @@
-"""The Kubernetes API client of every part: one aiohttp session, JSON in and out.
+"""The Kubernetes API client of every part: verbs on objects, JSON in and out.
 
 Place: under the reflector, the lease and everybody's reads and writes. Typed clients are 6 to 100
 times slower on watches, so objects are plain dicts here and are projected by who needs them.
 
-What is repeated and what is not:
-- nothing was sent (connection refused), or 429 (the server did nothing): every verb, a few times;
-- the connection broke after sending (a server restart): reads, `apply` (it states the whole intent,
-  so doing it twice is doing it once) and `delete` with a uid (it cannot hit a successor);
-- `create`, `merge_patch` and `delete` without a uid are then not repeated: `Unreachable` with
-  `maybe_applied` comes out, and the caller looks before it calls the write failed.
-A 401 re-reads the token file and is tried once more. Every call has a time limit.
-Not here: caching (reflector), retries of conflicts (the caller must think again).
+After a broken connection reads are repeated, `apply` (it states the whole intent, so doing it twice
+is doing it once) and `delete` with a uid (it cannot hit a successor); `create`, `merge_patch` and
+`delete` without a uid are not (`transport`).
+Not here: connections (transport), caching (reflector), retries of conflicts (the caller must think
+again).
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import random
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import aiohttp
-
 from klambda_core.kinds import Kind
 from klambda_kube.config import ClusterConfig
-from klambda_kube.errors import ApiError, Gone, Throttled, Unreachable, parse_error
+from klambda_kube.errors import Gone
+from klambda_kube.transport import Call, Observer, Transport
 
 Object = dict[str, Any]
 """A Kubernetes object as it stands on the wire."""
 
-Observer = Callable[[str, str, int, float], None]
-"""Called per attempt with verb, plural, HTTP status (0: no answer) and seconds."""
-
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
-CONNECT_TIMEOUT_S = 5.0
-REQUEST_TIMEOUT_S = 15.0
 LIST_TIMEOUT_S = 60.0
 """The API server's own default for non-watch requests."""
 
@@ -50,11 +36,6 @@ WATCH_SECONDS = 300
 
 INACTIVITY_S = 70.0
 """Bookmarks come about once a minute; a stream that is silent for longer is dead."""
-
-ATTEMPTS = 4
-BACKOFF_S = 0.1
-MAX_WAIT_S = 5.0
-"""A longer Retry-After is passed on as `Throttled` instead of waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,26 +46,11 @@ class ListResult:
     resource_version: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
-    verb: str
-    method: str
-    plural: str
-    path: str
-    query: Mapping[str, str]
-    body: bytes | None = None
-    content_type: str = "application/json"
-    repeatable: bool = False
-    timeout: float = REQUEST_TIMEOUT_S
-
-
 class Api:
     """Calls to one API server. Create it anywhere, use it in one event loop, `close()` it there."""
 
     def __init__(self, config: ClusterConfig, *, observe: Observer = lambda *_: None) -> None:
-        self._config = config
-        self._observe = observe
-        self._session: aiohttp.ClientSession | None = None
+        self._transport = Transport(config, observe)
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,13 +65,11 @@ class Api:
 
     async def close(self) -> None:
         """Close all connections, watches included."""
-        if self._session is not None:
-            await self._session.close()
-            await asyncio.sleep(0)  # what was aborted closes its socket in the loop's next turn
+        await self._transport.close()
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object:
         """One object, read from etcd."""
-        return await self._json(_Call(
+        return await self._transport.json(Call(
             verb="get", method="GET", plural=kind.plural, path=kind.path(namespace, name),
             query={}, repeatable=True,
         ))  # fmt: skip
@@ -157,7 +121,7 @@ class Api:
         if limit:
             query["limit"] = str(limit)
         while True:
-            answer = await self._json(_Call(
+            answer = await self._transport.json(Call(
                 verb="list", method="GET", plural=kind.plural, path=kind.path(namespace),
                 query=query, repeatable=True, timeout=LIST_TIMEOUT_S,
             ))  # fmt: skip
@@ -174,7 +138,7 @@ class Api:
         self, kind: Kind, namespace: str | None, body: Mapping[str, Any], *, field_manager: str
     ) -> Object:
         """POST a new object. Not repeated after a broken connection."""
-        return await self._json(_Call(
+        return await self._transport.json(Call(
             verb="create", method="POST", plural=kind.plural, path=kind.path(namespace),
             query=_query(fieldManager=field_manager), body=_typed(kind, body),
         ))  # fmt: skip
@@ -194,7 +158,7 @@ class Api:
         Put `metadata.resourceVersion` into the patch to make it conditional. Not repeated after a
         broken connection.
         """
-        return await self._json(_Call(
+        return await self._transport.json(Call(
             verb="patch", method="PATCH", plural=kind.plural,
             path=_path(kind, namespace, name, subresource),
             query=_query(fieldManager=field_manager), body=_dump(patch),
@@ -214,7 +178,7 @@ class Api:
     ) -> Object:
         """Server-side apply of the manager's whole intent; creates the object when it is absent."""
         query = _query(fieldManager=field_manager, force="true" if force else "false")
-        return await self._json(_Call(
+        return await self._transport.json(Call(
             verb="apply", method="PATCH", plural=kind.plural,
             path=_path(kind, namespace, name, subresource), query=query,
             body=_typed(kind, body), content_type="application/apply-patch+yaml", repeatable=True,
@@ -240,7 +204,7 @@ class Api:
         options["propagationPolicy"] = propagation
         if preconditions:
             options["preconditions"] = preconditions
-        await self._json(_Call(
+        await self._transport.json(Call(
             verb="delete", method="DELETE", plural=kind.plural,
             path=kind.path(namespace, name), query={}, body=_dump(options),
             repeatable=uid is not None,
@@ -265,113 +229,17 @@ class Api:
         query = _query(labelSelector=label_selector, fieldSelector=field_selector)
         query |= {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(seconds)}
         query["resourceVersion"] = resource_version
-        call = _Call(
+        call = Call(
             verb="watch", method="GET", plural=kind.plural, path=kind.path(namespace),
             query=query, timeout=0,
         )  # fmt: skip
         rest = b""
-        async with self._answer(call, sock_read=inactivity) as response:
+        async with self._transport.answer(call, sock_read=inactivity) as response:
             async for chunk in response.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     if line:
                         yield line
-
-    async def _json(self, call: _Call) -> Object:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                async with self._answer(call) as response:
-                    document = json.loads(await response.read())
-            except (ApiError, Unreachable) as error:
-                wait = self._wait(call, error, attempt)
-                if wait is None or attempt == ATTEMPTS:
-                    raise
-                await asyncio.sleep(wait)
-            except ValueError as error:
-                raise ApiError(HTTPStatus.OK, "NotJSON", f"{call.path}: {error}") from error
-            else:
-                return document if isinstance(document, dict) else {}
-        raise AssertionError("unreachable")
-
-    def _wait(self, call: _Call, error: ApiError | Unreachable, attempt: int) -> float | None:
-        """Seconds until the next try; None when there must be none."""
-        backoff: float = BACKOFF_S * 3 ** (attempt - 1) * random.uniform(0.5, 1)  # noqa: S311
-        if isinstance(error, Unreachable):
-            return backoff if call.repeatable or not error.maybe_applied else None
-        if error.status == HTTPStatus.UNAUTHORIZED:
-            self._config.token.expire()
-            return backoff if attempt == 1 else None
-        advised = error.retry_after
-        if advised is not None and advised <= MAX_WAIT_S:
-            # Only 429 promises that nothing was done; 500/503/504 with advice are for reads.
-            safe = isinstance(error, Throttled) or call.repeatable
-            return advised if safe else None
-        return None
-
-    @asynccontextmanager
-    async def _answer(
-        self, call: _Call, sock_read: float | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request once; yields a successful answer, maps every failure."""
-        began = time.monotonic()
-        status = 0
-        try:
-            async with self._opened().request(
-                call.method,
-                self._config.server + call.path,
-                params=dict(call.query),
-                data=call.body,
-                headers=self._headers(call),
-                ssl=self._config.tls if self._config.tls is not None else True,
-                timeout=aiohttp.ClientTimeout(
-                    total=call.timeout or None,
-                    sock_connect=CONNECT_TIMEOUT_S,
-                    sock_read=sock_read,
-                ),
-            ) as response:
-                status = response.status
-                if status >= HTTPStatus.BAD_REQUEST:
-                    after = response.headers.get("Retry-After")
-                    raise parse_error(status, await response.read(), after)
-                try:
-                    yield response
-                finally:
-                    _drop_unread(response)
-        except aiohttp.ClientConnectorError as error:
-            raise Unreachable(f"{call.path}: {error}", maybe_applied=False) from error
-        except aiohttp.ConnectionTimeoutError as error:
-            raise Unreachable(f"{call.path}: {error}", maybe_applied=False) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            message = f"{call.verb} {call.path}: {type(error).__name__} {error}"
-            raise Unreachable(message, maybe_applied=True) from error
-        finally:
-            self._observe(call.verb, call.plural, status, time.monotonic() - began)
-
-    def _headers(self, call: _Call) -> dict[str, str]:
-        headers = {"Accept": "application/json"}
-        if call.body is not None:
-            headers["Content-Type"] = call.content_type
-        if token := self._config.token.current():
-            headers["Authorization"] = f"Bearer {token}"
-        return headers
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            # No limit: each watch holds a connection, and a limit would queue writes behind them.
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
-                headers={"User-Agent": "klambda"},
-                trust_env=False,
-            )
-            # aiohttp repeats GET and DELETE by itself, unseen; what is repeated is decided here.
-            self._session._retry_connection = False
-        return self._session
-
-
-def _drop_unread(response: aiohttp.ClientResponse) -> None:
-    """Close a connection that was left midway at once, without waiting for TLS to say goodbye."""
-    if response.connection is not None and response.connection.transport is not None:
-        response.connection.transport.abort()
 
 
 def _path(kind: Kind, namespace: str | None, name: str, subresource: str = "") -> str:

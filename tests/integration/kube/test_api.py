@@ -238,7 +238,7 @@ async def test_a_watch_that_the_server_ends_just_ends(api: Api, namespace: str) 
 async def test_calls_that_hang_are_given_up(
     api: Api, proxy: FaultProxy, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("klambda_kube.api.ATTEMPTS", 1)
+    monkeypatch.setattr("klambda_kube.transport.ATTEMPTS", 1)
     proxy.fail(Stall(seconds=30))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5):
