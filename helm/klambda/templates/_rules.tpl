@@ -1,8 +1,11 @@
-{{/* Who may do what in the namespaces of functions (docs/architecture.md). */}}
+{{/* Who may do what in the namespaces of functions. Whom each right is for: tests/unit/chart/test_rights.py. */}}
 {{- define "klambda.rules.gateway" -}}
 - apiGroups: [klambda.io]
-  resources: [functions, versions, aliases, layerversions, eventsourcemappings, codesigningconfigs]
+  resources: [functions, versions, aliases, layerversions]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [klambda.io]
+  resources: [eventsourcemappings, codesigningconfigs]
+  verbs: [get, list, create, patch, delete]
 - apiGroups: [klambda.io]
   resources: [functions/status, versions/status, aliases/status, layerversions/status]
   verbs: [patch]
@@ -18,7 +21,7 @@
   verbs: [get, list, watch]
 - apiGroups: [apps]
   resources: [deployments/scale]
-  verbs: [get, patch]
+  verbs: [patch]
 # May this caller do that here?
 - apiGroups: [authorization.k8s.io]
   resources: [localsubjectaccessreviews]
@@ -52,10 +55,16 @@
 {{- end }}
 
 {{/* For the annotation klambda.io/account-id, which with scope.namespaces nobody reads: accounts. */}}
-{{- define "klambda.rules.namespaces" -}}
+{{- define "klambda.rules.namespaces.gateway" -}}
 - apiGroups: [""]
   resources: [namespaces]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
+{{- end }}
+
+{{- define "klambda.rules.namespaces.operator" -}}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 {{- end }}
 
 {{/* In Klambda's own namespace. */}}

@@ -160,7 +160,7 @@ def control_plane(
                     }
                 ),
                 "KLAMBDA_DESTINATIONS_ACCESS_KEY_ID": "AKIADESTINATIONS",
-                "KLAMBDA_DESTINATIONS_SECRET_ACCESS_KEY": "secret",
+                "KLAMBDA_DESTINATIONS_SECRET_ACCESS_KEY": "secret-of-destinations",
             }
             log = place / f"gateway-{number}.log"
             process = start("klambda_gateway", environment, log)

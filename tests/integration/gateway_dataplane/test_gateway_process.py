@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import itertools
@@ -10,6 +11,7 @@ import os
 import re
 import threading
 import time
+import uuid
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -20,9 +22,9 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
-from klambda_core.kinds import ALIAS, DEPLOYMENT
+from klambda_core.kinds import ALIAS, DEPLOYMENT, SECRET
 from klambda_core.names import alias_name
-from tests.integration.gateway_dataplane.conftest import IDLE_S, ControlPlane, wait_for
+from tests.integration.gateway_dataplane.conftest import HOME, IDLE_S, ControlPlane, wait_for
 from tests.support.instance_peer import Init
 from tests.support.objectstore import BUCKET, error
 
@@ -217,6 +219,28 @@ def test_metrics_tell_what_happened(control_plane: ControlPlane, name: str) -> N
     assert status == 200
     assert 'klambda_gateway_invocations_total{result="success"}' in text
     assert "klambda_gateway_cold_starts_total" in text
+
+
+def test_no_secret_and_no_payload_is_in_a_log(control_plane: ControlPlane, name: str) -> None:
+    """Of gateways, operator and store: keys, tokens, variables, events and answers."""
+    variable, event = f"variable-{uuid.uuid4()}", f"event-{uuid.uuid4()}"
+    source = "def handler(event, context):\n    raise ValueError(event[::-1])\n"
+    client = create(control_plane, name, source, Environment={"Variables": {"PASSWORD": variable}})
+    payload = json.dumps(event).encode()
+    assert client.invoke(FunctionName=name, Payload=payload)["FunctionError"] == "Unhandled"
+    assert client.invoke(FunctionName=name, Payload=payload, InvocationType="Event")
+    assert control_plane.client(1).invoke(FunctionName=name, Payload=payload)["StatusCode"] == 200
+    secrets = [variable, event, event[::-1], "secret-of-destinations"]
+    for each in ("klambda-credentials", "klambda-installation"):
+        _, found = control_plane.server.request("GET", SECRET.path(HOME, each))
+        texts = {key: base64.b64decode(text).decode() for key, text in found["data"].items()}
+        secrets += [texts[key] for key in texts.keys() & {"secretAccessKey", "key"}]
+    assert len(secrets) == 6
+    logs = sorted(control_plane.gateways[0].log.parent.glob("*.log"))
+    assert [each.stem for each in logs] == ["gateway-0", "gateway-1", "operator", "store"]
+    for log in logs:
+        text = log.read_text()
+        assert not [number for number, word in enumerate(secrets) if word in text], log.stem
 
 
 def test_a_gateway_that_is_told_to_end_finishes_what_runs(

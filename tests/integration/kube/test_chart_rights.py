@@ -55,6 +55,9 @@ ALLOWED: list[Rights] = [
 ]
 
 DENIED: list[Rights] = [
+    ("gateway", "get", "apps/deployments/scale", "default", "d"),
+    ("gateway", "watch", "klambda.io/codesigningconfigs", "default", ""),
+    ("operator", "list", "/namespaces", "", ""),
     ("operator", "get", "klambda.io/layerversions", "default", "l-1"),
     ("gateway", "get", "/secrets", "default", "s"),
     ("gateway", "patch", "/secrets", "klambda", "s"),
