@@ -171,10 +171,11 @@ class House:
 
     async def start(self, _: DeploymentKey, count: int) -> None:
         """See ``starter.Starter``."""
+        inside = self._inside  # of which there may be fewer when Kubernetes has answered
         await asyncio.sleep(0.003)
         self._replicas += count
         self.trace.starts += count
-        self.trace.over = max(self.trace.over, self._replicas - self._inside)
+        self.trace.over = max(self.trace.over, self._replicas - inside)
         for _number in range(count):
             self._spawn(self._pod())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from klambda_gateway.scale.decide import Spec
@@ -59,6 +59,7 @@ ARRIVALS = st.lists(
 
 
 @given(ARRIVALS, st.floats(0.05, 8.0), st.floats(0.0, 5.0))
+@example([(0.0, 1.0), (3.0, 7.001953125), (10.0, 1.0)], 1.0, 0.0)
 @settings(max_examples=60, deadline=None)
 def test_never_more_instances_are_started_than_requests_are_there(
     arrivals: list[tuple[float, float]], start: float, init: float
