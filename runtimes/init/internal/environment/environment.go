@@ -31,6 +31,7 @@ type Input struct {
 	RuntimeRoot        string            // /var/runtime
 	Resolved           map[string]string // variables whose values Kubernetes gave
 	Image              []string          // the image's own environment
+	LogDescriptor      int               // where the runtime's client writes its log records; 0: nowhere of its own
 }
 
 // Variables renders the environment, sorted, in the form of execve.
@@ -115,6 +116,9 @@ func reserved(in Input) map[string]string {
 	}
 	if a.Runtime != "" && !strings.HasPrefix(a.Runtime, "provided") {
 		values["AWS_EXECUTION_ENV"] = "AWS_Lambda_" + a.Runtime
+	}
+	if in.LogDescriptor != 0 {
+		values["_LAMBDA_TELEMETRY_LOG_FD"] = strconv.Itoa(in.LogDescriptor)
 	}
 	if a.LogFormat != "" {
 		values["AWS_LAMBDA_LOG_FORMAT"] = a.LogFormat

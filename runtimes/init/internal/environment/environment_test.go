@@ -48,13 +48,20 @@ func TestPrecedence(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, value, want)
 		}
 	}
-	for _, absent := range []string{"IMAGE", "NUL", "BAD", "", "AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL", "PYTHONPATH"} {
+	for _, absent := range []string{"IMAGE", "NUL", "BAD", "", "_LAMBDA_TELEMETRY_LOG_FD", "AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL", "PYTHONPATH"} {
 		if _, present := found[absent]; present {
 			t.Errorf("%q is set", absent)
 		}
 	}
 	if !strings.HasPrefix(found["NODE_PATH"], "/opt/nodejs/node22/node_modules:/opt/nodejs/node_modules:") {
 		t.Error(found["NODE_PATH"])
+	}
+}
+
+func TestWhereRecordsGo(t *testing.T) {
+	found := variables(Input{Assignment: function(), LogDescriptor: 62})
+	if found["_LAMBDA_TELEMETRY_LOG_FD"] != "62" {
+		t.Error(found)
 	}
 }
 

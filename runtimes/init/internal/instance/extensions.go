@@ -64,7 +64,7 @@ func (i *Instance) man(ctx context.Context, l *launch) bool {
 }
 
 func (i *Instance) launchExtension(l *launch, agent *extensions.Agent) error {
-	pipe, output, err := logs.NewPipe(i.stream.Source().Output)
+	pipe, output, err := logs.NewPipe(i.stream.Source())
 	if err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ func (i *Instance) spawn(l *launch) error {
 	if err != nil {
 		return err
 	}
-	pipe, output, err := logs.NewPipe(i.stream.Output)
+	pipe, output, err := logs.NewPipe(i.stream.Records())
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (i *Instance) spawn(l *launch) error {
 	l.pipe = pipe
 	l.pid, err = i.keeper.Start(process.Command{
 		Path: path, Arguments: arguments, Environment: w.environment, Directory: w.entry.directory, Output: output,
-		Writable: i.writable(),
+		OutputAgain: w.records(), Writable: i.writable(),
 	}, func(e process.Exit) {
 		go func() {
 			<-l.done

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"klambda.io/init/internal/assign"
@@ -39,6 +40,14 @@ func (w *work) describe() logs.Environment {
 		Runtime: a.Runtime, Region: a.Region, Function: a.FunctionName, Version: a.Version,
 		Initialization: w.header.InitializationType, MemoryMB: a.MemorySize,
 	}
+}
+
+// records is the descriptor for log records: of the runtimes whose clients know of it, and of images, which may have one.
+func (w *work) records() int {
+	if strings.HasPrefix(w.assignment.Runtime, "provided") {
+		return 0
+	}
+	return logs.RecordsDescriptor
 }
 
 func (w *work) timeout() time.Duration { return time.Duration(w.assignment.Timeout) * time.Second }
@@ -78,7 +87,7 @@ func (i *Instance) equip(w *work) {
 	w.environment = environment.Variables(environment.Input{
 		Assignment: a, InitializationType: w.header.InitializationType, Credentials: w.header.Credentials, Endpoints: w.header.Endpoints,
 		LogStream: stream, RuntimeAPI: i.api.Address(), TaskRoot: w.taskRoot, RuntimeRoot: runtimeRoot,
-		Resolved: i.settings.Values, Image: i.settings.Image,
+		Resolved: i.settings.Values, Image: i.settings.Image, LogDescriptor: w.records(),
 	})
 	if a.Image != nil {
 		w.entry = entryOf(*a.Image, i.settings.Root, w.environment)

@@ -44,17 +44,18 @@ func (l *launch) phase() string {
 
 func (i *Instance) emit(kind string, record logs.Record) { i.hub.Load().Emit(kind, record) }
 
-// overhear passes the lines of processes on to who has subscribed.
-func (i *Instance) overhear(lines []byte, extension bool) {
+// overhear passes what processes write on to who has subscribed.
+func (i *Instance) overhear(said logs.Said) {
 	hub := i.hub.Load()
-	if hub == nil {
-		return
+	switch {
+	case hub == nil:
+	case said.Record:
+		hub.Record(said.Text, said.At, i.objects.Load())
+	case said.Extension:
+		hub.Log(telemetry.Extension, said.Text, i.objects.Load())
+	default:
+		hub.Log(telemetry.Function, said.Text, i.objects.Load())
 	}
-	stream := telemetry.Function
-	if extension {
-		stream = telemetry.Extension
-	}
-	hub.Log(stream, lines, i.objects.Load())
 }
 
 // started tells that a start is over, and how it went; subscribing is over, too. The mutex is held.

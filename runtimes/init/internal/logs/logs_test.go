@@ -21,6 +21,12 @@ func (b *safeBuffer) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
+// Output implements Writer.
+func (b *safeBuffer) Output(p []byte) { _, _ = b.Write(p) }
+
+// End implements Writer.
+func (b *safeBuffer) End() {}
+
 func (b *safeBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -80,7 +86,7 @@ func TestLevels(t *testing.T) {
 func TestATapSeesWholeLinesAndWhoseTheyAre(t *testing.T) {
 	stream := NewStream(NewSink(io.Discard))
 	var seen []string
-	stream.Watch(func(lines []byte, extension bool) { seen = append(seen, fmt.Sprintf("%s %v", lines, extension)) })
+	stream.Watch(func(said Said) { seen = append(seen, fmt.Sprintf("%s %v", said.Text, said.Extension)) })
 	stream.Keep(func([]byte) bool { return false })
 	stream.Output([]byte("one\ntw"))
 	other := stream.Source()
@@ -182,7 +188,7 @@ func TestTheQueueIsBoundedInBytes(t *testing.T) {
 
 func TestThePipeIsEmptyAfterSync(t *testing.T) {
 	var got safeBuffer
-	pipe, write, err := NewPipe(func(p []byte) { _, _ = got.Write(p) })
+	pipe, write, err := NewPipe(&got)
 	if err != nil {
 		t.Fatal(err)
 	}

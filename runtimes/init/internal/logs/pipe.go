@@ -9,18 +9,24 @@ import (
 // Pipe is the read end of the runtime's stdout and stderr. A goroutine empties it as it fills; Sync empties it at once,
 // so that what was written before a call to the Runtime API belongs to that call's invocation.
 type Pipe struct {
-	read   *os.File
-	raw    syscall.RawConn
-	output func([]byte)
+	read *os.File
+	raw  syscall.RawConn
+	to   Writer
 
 	mu     sync.Mutex
 	buffer []byte
 }
 
+// Writer takes what comes through a pipe, piece by piece, and learns that there will be no more.
+type Writer interface {
+	Output(data []byte)
+	End()
+}
+
 const pipeBuffer = 32 << 10
 
 // NewPipe makes a pipe; the caller gives the returned write end to the process and closes its own copy.
-func NewPipe(output func([]byte)) (*Pipe, *os.File, error) {
+func NewPipe(to Writer) (*Pipe, *os.File, error) {
 	var ends [2]int
 	if err := syscall.Pipe2(ends[:], syscall.O_CLOEXEC); err != nil {
 		return nil, nil, err
@@ -31,7 +37,7 @@ func NewPipe(output func([]byte)) (*Pipe, *os.File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &Pipe{read: read, raw: raw, output: output, buffer: make([]byte, pipeBuffer)}
+	p := &Pipe{read: read, raw: raw, to: to, buffer: make([]byte, pipeBuffer)}
 	go p.run()
 	return p, os.NewFile(uintptr(ends[1]), "output"), nil
 }
@@ -50,6 +56,9 @@ func (p *Pipe) Sync() {
 func (p *Pipe) Close() {
 	p.Sync()
 	_ = p.read.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.to.End()
 }
 
 // drain reads until there is nothing more; true at the end of the file.
@@ -60,7 +69,7 @@ func (p *Pipe) drain(fd int) bool {
 		n, err := syscall.Read(fd, p.buffer)
 		switch {
 		case n > 0:
-			p.output(p.buffer[:n])
+			p.to.Output(p.buffer[:n])
 		case err == syscall.EINTR:
 		case err == syscall.EAGAIN:
 			return false

@@ -1,8 +1,8 @@
 // Package logs carries what the function writes, and Lambda's own lines around it, to the pod's stdout.
 //
 // Sink is the bounded way out: it never blocks the function and counts what it had to drop. Pipe takes stdout and stderr
-// of the runtime; Stream puts both together, cuts lines and keeps the tail of the current invocation. Lines (lines.go)
-// are AWS's texts. Nothing here knows of the slot or of gateways.
+// of the runtime; Records takes log records out of them; Stream puts all together, cuts lines and keeps the tail of the
+// current invocation. Lines (lines.go) are AWS's texts. Nothing here knows of the slot or of gateways.
 package logs
 
 import (

@@ -3,6 +3,7 @@ package logs
 import (
 	"bytes"
 	"sync"
+	"time"
 )
 
 const (
@@ -24,8 +25,16 @@ type Stream struct {
 	filter  func(line []byte) bool
 }
 
-// Tap is told of whole lines as they are written: the function's, or an extension's.
-type Tap func(lines []byte, extension bool)
+// Said is what a process has written: whole lines, or one record.
+type Said struct {
+	Text      []byte
+	Extension bool      // not the function
+	Record    bool      // one record, whatever line breaks it has
+	At        time.Time // when a record was written; zero: now
+}
+
+// Tap is told of everything as it is written.
+type Tap func(said Said)
 
 // Watch sets the tap; before anything is written.
 func (s *Stream) Watch(tap Tap) { s.tap = tap }
@@ -61,6 +70,22 @@ func (s *Stream) Output(data []byte) {
 	}
 }
 
+// Record takes a record of the function. A line that it has not finished goes on afterwards.
+func (s *Stream) Record(text []byte, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tap != nil {
+		s.tap(Said{Text: text, Record: true, At: at})
+	}
+	if s.filter != nil && !s.filter(text) {
+		return
+	}
+	if !bytes.HasSuffix(text, []byte{'\n'}) {
+		text = append(text, '\n')
+	}
+	s.emit(text)
+}
+
 // Source is the output of one more process: its unfinished lines do not mix with the function's.
 type Source struct {
 	stream  *Stream
@@ -86,13 +111,23 @@ func (s *Source) Output(data []byte) {
 	}
 }
 
+// End implements Writer: an unfinished line is one.
+func (s *Source) End() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.partial) > 0 {
+		s.stream.text(append(s.partial, '\n'))
+		s.partial = nil
+	}
+}
+
 // text takes whole lines of another process; an unfinished line of the function is ended first.
 func (s *Stream) text(lines []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finishPartial()
 	if s.tap != nil {
-		s.tap(lines, true)
+		s.tap(Said{Text: lines, Extension: true})
 	}
 	s.emit(lines)
 }
@@ -100,7 +135,7 @@ func (s *Stream) text(lines []byte) {
 // said logs lines of the function, those that are to be kept.
 func (s *Stream) said(lines []byte) {
 	if s.tap != nil {
-		s.tap(lines, false)
+		s.tap(Said{Text: lines})
 	}
 	if s.filter == nil {
 		s.emit(lines)

@@ -24,6 +24,7 @@ type Command struct {
 	Environment []string
 	Directory   string
 	Output      *os.File // stdout and stderr
+	OutputAgain int      // a descriptor that is Output too; 0: none
 	Writable    []string // where Landlock lets it write
 }
 
@@ -65,7 +66,7 @@ func (k *Keeper) Start(c Command, exited func(Exit)) (int, error) {
 	defer func() { _ = devnull.Close() }()
 	attributes := &syscall.ProcAttr{
 		Dir: c.Directory, Env: c.Environment,
-		Files: []uintptr{devnull.Fd(), c.Output.Fd(), c.Output.Fd()},
+		Files: descriptors(devnull.Fd(), c.Output.Fd(), c.OutputAgain),
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
 	type result struct {
@@ -90,6 +91,18 @@ func (k *Keeper) Start(c Command, exited func(Exit)) (int, error) {
 	}
 	preferForKilling(started.pid)
 	return started.pid, nil
+}
+
+// descriptors lists what a process has open, by number.
+func descriptors(input, output uintptr, again int) []uintptr {
+	list := []uintptr{input, output, output}
+	if again == 0 {
+		return list
+	}
+	for len(list) < again {
+		list = append(list, ^uintptr(0)) // closed
+	}
+	return append(list, output)
 }
 
 // Signal sends a signal to a process of Start, unless it has ended.

@@ -1,9 +1,11 @@
 package process
 
 import (
+	"io"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -45,6 +47,27 @@ var keeper = func() *Keeper {
 	guard.Own() // orphans come back to a subreaper
 	return NewKeeper()
 }()
+
+func TestOutputUnderAnotherNumber(t *testing.T) {
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan string, 1)
+	_, err = keeper.Start(Command{
+		Path: "/bin/bash", Arguments: []string{"bash", "-c", "echo one; echo two >&62; ls /proc/$$/fd | sort -n | xargs"},
+		Environment: []string{"PATH=/usr/bin:/bin"}, Directory: "/", Output: write, OutputAgain: 62,
+	}, func(e Exit) { ended <- Reason(e.Status) })
+	_ = write.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := io.ReadAll(read)
+	<-ended
+	if !strings.HasPrefix(string(text), "one\ntwo\n0 1 2 62") { // the shell may open more, higher up
+		t.Errorf("%q", text)
+	}
+}
 
 func TestReasons(t *testing.T) {
 	for script, want := range map[string]string{

@@ -41,7 +41,7 @@ func NewHub() *Hub { return &Hub{now: time.Now} }
 // Emit takes an event of the platform.
 func (h *Hub) Emit(kind string, record map[string]any) {
 	if h != nil {
-		h.publish(Platform, kind, Platform+"."+kind, record)
+		h.publish(h.now(), Platform, kind, Platform+"."+kind, record)
 	}
 }
 
@@ -51,15 +51,30 @@ func (h *Hub) Log(stream string, lines []byte, objects bool) {
 		return
 	}
 	for line := range strings.SplitSeq(strings.TrimSuffix(string(lines), "\n"), "\n") {
-		if objects && strings.HasPrefix(line, "{") && json.Valid([]byte(line)) {
-			h.publish(stream, stream, stream, json.RawMessage(line))
-		} else {
-			h.publish(stream, stream, stream, line)
-		}
+		h.say(h.now(), stream, line, objects)
 	}
 }
 
-func (h *Hub) publish(stream, kind, name string, record any) {
+// Record takes one record of the function, line breaks and all; at is when it was written.
+func (h *Hub) Record(text []byte, at time.Time, objects bool) {
+	if h == nil {
+		return
+	}
+	if at.IsZero() {
+		at = h.now()
+	}
+	h.say(at, Function, strings.TrimSuffix(string(text), "\n"), objects)
+}
+
+func (h *Hub) say(at time.Time, stream, text string, objects bool) {
+	if objects && strings.HasPrefix(text, "{") && json.Valid([]byte(text)) {
+		h.publish(at, stream, stream, stream, json.RawMessage(text))
+	} else {
+		h.publish(at, stream, stream, stream, text)
+	}
+}
+
+func (h *Hub) publish(at time.Time, stream, kind, name string, record any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed && !slices.ContainsFunc(h.subscribers, func(s *subscriber) bool { return s.wants(stream, kind) }) {
@@ -69,7 +84,7 @@ func (h *Hub) publish(stream, kind, name string, record any) {
 		Time   string `json:"time"`
 		Type   string `json:"type"`
 		Record any    `json:"record"`
-	}{h.now().UTC().Format("2006-01-02T15:04:05.000Z"), name, record})
+	}{at.UTC().Format("2006-01-02T15:04:05.000Z"), name, record})
 	if err != nil {
 		return
 	}
