@@ -137,5 +137,6 @@ lock: venv $(UV) ## resolve all dependencies anew, within pyproject's and *.in's
 	  -c requirements/dev.lock -o requirements/bench.lock
 	@$(COMPILE) runtimes/python3.13/requirements.in --python-version 3.13 --upgrade \
 	  -o runtimes/python3.13/requirements.lock
-	@$(COMPILE) runtimes/nodejs22.x/build.in --python-version 3.13 -o runtimes/nodejs22.x/build.lock
+	@for node in nodejs22.x nodejs24.x; do \
+	  $(COMPILE) runtimes/$$node/build.in --python-version 3.13 -o runtimes/$$node/build.lock; done
 	@sed -i '1,2c# Made by `make lock`.' requirements/*.lock runtimes/*/*.lock

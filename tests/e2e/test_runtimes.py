@@ -43,6 +43,8 @@ done
 """
     },
 }
+SPY["nodejs24.x"] = SPY["nodejs22.x"]
+LONG = (pytest.param("nodejs24.x", marks=pytest.mark.full),)  # its image takes minutes to build
 # What the language itself or its shell adds; not Lambda's.
 ADDED = {"PWD", "OLDPWD", "SHLVL", "_", "end"}
 
@@ -77,7 +79,8 @@ def expected(name: str, runtime: str) -> dict[str, str]:
         case "python":
             text |= {"PYTHONPATH": "/var/runtime"}
         case "nodejs":
-            modules = "/opt/nodejs/node22/node_modules:/opt/nodejs/node_modules"
+            major = runtime.removeprefix("nodejs").removesuffix(".x")
+            modules = f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules"
             text |= {"NODE_PATH": f"{modules}:/var/runtime/node_modules"}
     patterns = {key: re.escape(value) for key, value in text.items()} | {
         "AWS_ACCESS_KEY_ID": "ASIA[A-Z0-9]{16}",
@@ -91,6 +94,8 @@ def expected(name: str, runtime: str) -> dict[str, str]:
         patterns["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{re.escape(runtime)}"
     if runtime.startswith(("python", "nodejs")):  # Java's client sets a system property instead
         patterns["_X_AMZN_TRACE_ID"] = "Root=1-.*"
+    if runtime.startswith("java"):  # the others' clients take it out
+        patterns["_LAMBDA_TELEMETRY_LOG_FD"] = "62"
     return patterns
 
 
@@ -107,7 +112,7 @@ def compare(seen: Mapping[str, str], patterns: Mapping[str, str]) -> None:
     assert missing == set()
 
 
-@pytest.mark.parametrize("runtime", SPY)
+@pytest.mark.parametrize("runtime", ["python3.13", "nodejs22.x", "provided.al2023", *LONG])
 def test_the_environment_is_lambdas(cluster: Cluster, name: str, runtime: str) -> None:
     cluster.deploy(
         name,
@@ -135,6 +140,9 @@ exec "$@"
     [
         ("python3.13", "/usr/bin/python3", "/var/runtime/bootstrap.py"),
         ("nodejs22.x", "/var/lang/bin/node", "/var/runtime/index.mjs"),
+        pytest.param(
+            "nodejs24.x", "/var/lang/bin/node", "/var/runtime/index.mjs", marks=pytest.mark.full
+        ),
     ],
 )
 def test_a_wrapper_runs_before_the_runtime(
@@ -156,6 +164,48 @@ def test_a_wrapper_runs_before_the_runtime(
     answer = cluster.invoke_raw(name, LogType="Tail")
     assert b"Runtime exited with error: exit status 127" in answer["Payload"]
     assert "/opt/nothing: does not exist" in answer["Log"]
+
+
+NODE24 = """
+import { readFileSync } from 'node:fs';
+let runs = 0;
+export const handler = async (event) => {
+  console.log('first\\nsecond');
+  if (event === 'throw') throw new TypeError('boom');
+  if (event === 'exit') process.exit(3);
+  return { runs: ++runs, node: process.version };
+};
+export const callback = (event, context, done) => done(null, 1);
+export const streaming = awslambda.streamifyResponse(async (event, stream) => {
+  stream.write('one');
+  stream.write('two');
+  stream.end();
+});
+"""
+
+
+@pytest.mark.full
+def test_node_24(cluster: Cluster, name: str) -> None:
+    """AWS's client 4: promises and streams; callbacks are refused in its own words."""
+    cluster.create(name, NODE24, Runtime="nodejs24.x", MemorySize=256)
+    first = cluster.invoke(name)
+    assert (first["runs"], first["node"].split(".")[0]) == (1, "v24")
+    answer = cluster.invoke_raw(name, b'"throw"', LogType="Tail")
+    body = json.loads(answer["Payload"])
+    assert (body["errorType"], body["errorMessage"]) == ("TypeError", "boom")
+    assert body["trace"][0] == "TypeError: boom"
+    assert "\tINFO\tfirst\nsecond\n" in answer["Log"]
+    assert cluster.invoke(name)["runs"] == 2, "the instance is kept"
+    gone = json.loads(cluster.invoke_raw(name, b'"exit"')["Payload"])
+    assert gone["errorMessage"].endswith("Error: Runtime exited with error: exit status 3")
+    become(cluster, name, "app.streaming")
+    assert cluster.invoke_stream(name).body.endswith(b"onetwo")
+    become(cluster, name, "app.callback")
+    refused = json.loads(cluster.invoke_raw(name)["Payload"])
+    assert refused["errorType"] == "Runtime.CallbackHandlerDeprecated"
+    become(cluster, name, "app.nothing")
+    missing = json.loads(cluster.invoke_raw(name)["Payload"])
+    assert missing["errorType"] == "Runtime.HandlerNotFound"
 
 
 @pytest.fixture(scope="module")

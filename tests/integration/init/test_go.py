@@ -1,8 +1,9 @@
-"""init's own tests, run as part of the whole: vet, format, unit tests (with the race detector)."""
+"""init's own tests, run as part of the whole: vet, staticcheck, format, unit tests, fuzzing."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,13 @@ import pytest
 from tests.support.instance_peer import go
 
 SOURCE = Path(__file__).parents[3] / "runtimes" / "init"
+STATICCHECK = "honnef.co/go/tools/cmd/staticcheck@v0.8.2"
+FUZZING = "20s"
+TARGETS = [
+    (str(path.parent.relative_to(SOURCE)), target)
+    for path in sorted(SOURCE.rglob("*_test.go"))
+    for target in re.findall(r"^func (Fuzz\w+)", path.read_text(), re.MULTILINE)
+]
 
 
 def run(*arguments: str, race: bool = False) -> str:
@@ -30,6 +38,11 @@ def test_vet() -> None:
     run("vet", "./...")
 
 
+def test_staticcheck() -> None:
+    """Its module is fetched and compiled once, by Go's own cache."""
+    run("run", STATICCHECK, "./...")
+
+
 def test_format() -> None:
     tool = go()
     if tool is None:
@@ -46,6 +59,21 @@ def test_there_is_nothing_but_the_standard_library() -> None:
 
 @pytest.mark.slow
 def test_packages() -> None:
-    """With the race detector where there is a C compiler."""
-    race = shutil.which("gcc") is not None
-    run("test", *(["-race"] if race else []), "./...", race=race)
+    """With the race detector, which wants a C compiler: `make integration` installs one."""
+    if shutil.which("gcc") is None:
+        run("test", "./...")
+        pytest.skip("no gcc on this machine: without the race detector")
+    run("test", "-race", "./...", race=True)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("package", "target"), TARGETS)
+def test_fuzz(package: str, target: str) -> None:
+    """Frames, log records, zips and both HTTP surfaces; `test_packages` tries their seeds."""
+    run("test", f"./{package}", "-run", "^$", "-fuzz", f"^{target}$", "-fuzztime", FUZZING)
+
+
+def test_every_surface_is_fuzzed() -> None:
+    assert {package.rpartition("/")[2] for package, _ in TARGETS} == {
+        "extensionapi", "frame", "logs", "runtimeapi", "unpack",
+    }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Log records of AWS's clients, which come in frames: one record stays one (reference §g.4, §g.5)."""
+"""Log records of AWS's clients, which come in frames: one stays one (reference §g.4, §g.5)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tests.support.instance_peer import eventually
 
 from .conftest import Launch
 from .test_extensions import start
+from .test_node_functions import NODE as SETTINGS
 from .test_telemetry import records, told
 
 PYTHON = """
@@ -69,8 +70,7 @@ async def test_python(launch: Launch) -> None:
 
 
 async def test_node(launch: Launch, node_bootstrap: str) -> None:
-    members = {"runtime": "nodejs22.x", "handler": "index.handler", "memorySize": 256}
-    running = await launch({"index.mjs": NODE}, bootstrap=node_bootstrap, **members)
+    running = await launch({"index.mjs": NODE}, bootstrap=node_bootstrap, **SETTINGS)
     outcome = await running.connection.invoke(requestId="r-1")
     assert outcome.json is None
     said = between(outcome.tail)

@@ -12,7 +12,7 @@ from tools.cluster.images.contexts import Context
 from tools.cluster.layout import Layout
 from tools.cluster.steps import Steps
 
-RUNTIMES = ("python3.13", "nodejs22.x", "java21", "provided.al2023")
+RUNTIMES = ("python3.13", "nodejs22.x", "nodejs24.x", "java21", "provided.al2023")
 DEFAULT_RUNTIMES = ("python3.13", "nodejs22.x", "provided.al2023")
 """What `make up` builds unasked."""
 

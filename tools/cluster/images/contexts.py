@@ -89,8 +89,9 @@ def control_plane(repository: Path, *, base: str) -> Context:
 def runtime(
     repository: Path, identifier: str, *, init: Path, init_version: str, base: str
 ) -> Context:
-    """Return a runtime's image: its folder, and init."""
-    files = tree(repository / "runtimes" / identifier) | {"init": init}
+    """Return a runtime's image: its folder, what all of them share, and init."""
+    folder = repository / "runtimes"
+    files = tree(folder / identifier) | tree(folder / "shared") | {"init": init}
     arguments = {"INIT_VERSION": init_version}
     return Context(name=f"runtime-{identifier}", files=files, arguments=arguments, base=base)
 

@@ -111,7 +111,7 @@ func TestLogStream(t *testing.T) {
 	if name := LogStream(day, a); !regexp.MustCompile(`^2026/11/03/area\[7\][0-9a-f]{32}$`).MatchString(name) {
 		t.Error(name)
 	}
-	if LogStream(day, a) == LogStream(day, a) {
+	if first, second := LogStream(day, a), LogStream(day, a); first == second {
 		t.Error("two environments share a stream")
 	}
 }

@@ -50,8 +50,13 @@ type api struct {
 	newID   func() string
 }
 
-// Mount adds the API to the Runtime API's server.
-func Mount(server *runtimeapi.Server, backend Backend, newID func() string) {
+// Routes is where the API is added: the Runtime API's server.
+type Routes interface {
+	Handle(pattern string, handler http.HandlerFunc)
+}
+
+// Mount adds the API.
+func Mount(server Routes, backend Backend, newID func() string) {
 	a := &api{backend: backend, newID: newID}
 	server.Handle("POST "+version+"/register", a.register)
 	server.Handle("GET "+version+"/event/next", a.next)

@@ -62,7 +62,8 @@ func (e entry) find() (path string, arguments []string, err error) {
 				return path, []string{path}, nil
 			}
 		}
-		return "", nil, fmt.Errorf("Couldn't find valid bootstrap(s): [%s]", strings.Join(e.candidates, " ")) //nolint:staticcheck // AWS's text
+		//lint:ignore ST1005 AWS's text
+		return "", nil, fmt.Errorf("Couldn't find valid bootstrap(s): [%s]", strings.Join(e.candidates, " "))
 	}
 	if len(e.command) == 0 {
 		return "", nil, errors.New("the image has neither ENTRYPOINT nor CMD")

@@ -21,7 +21,7 @@ func TestMAC(t *testing.T) {
 			t.Errorf("%s: %s", role, got)
 		}
 	}
-	if len(Nonce()) != 32 || Nonce() == Nonce() {
+	if first, second := Nonce(), Nonce(); len(first) != 32 || first == second {
 		t.Error("a nonce is 32 random hex characters")
 	}
 }

@@ -186,7 +186,8 @@ var contentJSON = []string{"application/json"}
 
 // refuse writes an error as runtimes expect it.
 func refuse(w http.ResponseWriter, p *Problem) {
-	body := `{"errorMessage":` + strconv.Quote(p.Message) + `,"errorType":"` + p.Type + `"}` + "\n"
+	message, _ := json.Marshal(p.Message) // a string always can be; bytes that are no text are replaced
+	body := `{"errorMessage":` + string(message) + `,"errorType":"` + p.Type + `"}` + "\n"
 	w.Header()["Content-Type"] = contentJSON
 	w.Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	w.WriteHeader(p.Status)

@@ -1,0 +1,1 @@
+../nodejs22.x/resolve.mjs
