@@ -18,7 +18,8 @@ COMPILE := $(UV) pip compile --quiet --universal --generate-hashes
 export CLUSTER REGISTRY VALUES EGRESS RUNTIMES KIND_IMAGE KLAMBDA_CACHE KLAMBDA_STATE
 
 .PHONY: help up down status demo images binaries test test-full unit integration e2e full lint type \
-        fmt golden crds bench bench-cold bench-events bench-hop bench-scaling lock venv
+        fmt golden crds bench bench-cold bench-events bench-hop bench-init bench-scaling lock \
+        venv
 
 help: ## list the verbs
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) \
@@ -88,13 +89,17 @@ crds: venv ## generate crds/*.yaml from the models, and the chart's copies
 	@$(RUN)python -m tools.crdgen
 	@cp crds/*.yaml helm/klambda/files/crds/
 
-bench: bench-hop bench-events bench-scaling bench-cold ## all measurements
+bench: bench-hop bench-init bench-events bench-scaling bench-cold ## all measurements
 
 bench-cold: venv ## cold starts by phase, on the cluster of `make up`
 	@$(RUN)python -m tools.bench.cold
 
 bench-events: venv ## durable enqueues and asynchronous events per second; no cluster
 	@$(RUN)python -m tools.bench.events
+
+bench-init: venv ## what init adds to a warm invocation, its memory, unpacking; no cluster
+	@cd runtimes/init && go test -run '^$$' -bench Warm -benchtime 100000x .
+	@cd runtimes/init && go test -run '^$$' -bench Unpack -benchtime 5x ./internal/unpack
 
 bench-hop: venv ## the warm hop against Go's ReverseProxy: CPU, throughput, latency; no cluster
 	@$(RUN)python -m tools.bench.hop

@@ -276,8 +276,8 @@ def test_a_flood_of_output_costs_no_memory(cluster: Cluster, python: str) -> Non
     log = wait_until("the flood is in a log", lambda: FLOOD.search(text := logs()) and text)
     dropped = sum(map(int, re.findall(r"^LOGS_DROPPED Lines: (\d+)$", log, re.MULTILINE)))
     kept = len(re.findall(r"^x{1023}$", log, re.MULTILINE))
-    # kubelet may have thrown the oldest away; START and END of this invocation may be lost, too.
-    assert 0 < kept + dropped <= 100 * 1024 + 4
+    # kubelet may have thrown the oldest away; the platform's lines of both invocations may be lost.
+    assert 0 < kept + dropped <= 100 * 1024 + 7
     assert {
         each["restartCount"]
         for pod in cluster.objects("pods", *selector)

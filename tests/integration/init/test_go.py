@@ -73,6 +73,18 @@ def test_fuzz(package: str, target: str) -> None:
     run("test", f"./{package}", "-run", "^$", "-fuzz", f"^{target}$", "-fuzztime", FUZZING)
 
 
+MEMORY_MB = 15
+"""Of init, idle and after 100,000 invocations (issue 5)."""
+
+
+@pytest.mark.full
+def test_memory_after_100_000_invocations() -> None:
+    text = run("test", "-run", "^$", "-bench", "Warm", "-benchtime", "100000x", ".")
+    found = dict(re.findall(r"init (idle|after \d+ invocations): VmRSS: (\d+) kB", text))
+    assert set(found) == {"idle", "after 100000 invocations"}, text
+    assert max(map(int, found.values())) <= MEMORY_MB << 10, found
+
+
 def test_every_surface_is_fuzzed() -> None:
     assert {package.rpartition("/")[2] for package, _ in TARGETS} == {
         "extensionapi", "frame", "logs", "runtimeapi", "unpack",

@@ -41,6 +41,17 @@ async def test_an_event_becomes_an_answer(launch: Launch) -> None:
     assert "initMs" not in again.end
 
 
+async def test_what_was_started_ahead_has_no_init_in_its_report(launch: Launch) -> None:
+    """§g.5: Init Duration is of environments on demand; billed is the run alone."""
+    frame = {"initializationType": "provisioned-concurrency"}
+    running = await launch(handler("pass"), frame=frame)
+    outcome = await running.connection.invoke(1)
+    assert outcome.tail.endswith(" MB\t\n")
+    assert "Init Duration" not in outcome.tail
+    assert outcome.end is not None
+    assert "initMs" not in outcome.end
+
+
 async def test_the_log_of_a_first_and_a_second_invocation(launch: Launch) -> None:
     running = await launch(handler("print('inside', event)", "print('loading')"))
     first = await running.connection.invoke(1)

@@ -54,6 +54,7 @@ async def test_the_life_of_an_environment_as_telemetry(launch: Launch, tmp_path:
     assert began["initializationType"] == "on-demand"
     assert (began["phase"], began["functionName"]) == ("init", "hello")
     assert began["instanceMaxMemory"] == 128 << 20
+    assert began["instanceId"] == running.connection.hello["podUid"]
     assert records(running, "platform.initRuntimeDone") == [
         {"initializationType": "on-demand", "phase": "init", "status": "success"}
     ]

@@ -182,7 +182,7 @@ func (i *Instance) report(inv *invocation) logs.Report {
 		Request: inv.header.RequestID, Duration: min(time.Since(inv.started), i.work.timeout()),
 		MemoryMB: i.work.assignment.MemorySize, UsedMB: i.usedMB(), Produced: inv.bytesOut, Trace: inv.header.TraceID,
 	}
-	if inv.cold {
+	if inv.cold && i.work.header.InitializationType == onDemand { // what was started ahead had its INIT before
 		r.Init, r.Phases = i.phases.runtime, i.phases.text()
 	}
 	r.BilledMs = int(math.Ceil(milliseconds(r.Duration + r.Init))) // since 2025 INIT is billed too

@@ -60,7 +60,7 @@ func (i *Instance) run(a slot.Action, inv *invocation) {
 	case slot.Begin:
 		i.begin(a.Attempt)
 	case slot.Start:
-		i.stream.Line(i.work.format.InitStart(time.Now(), i.work.describe()))
+		i.stream.Line(i.work.format.InitStart(time.Now(), i.describe()))
 		i.start(a.Generation, true)
 	case slot.Restart:
 		i.start(a.Generation, false)

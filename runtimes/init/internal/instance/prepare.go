@@ -34,10 +34,13 @@ type work struct {
 	format      logs.Format
 }
 
-func (w *work) describe() logs.Environment {
+// describe tells of the environment; its pod's uid names it.
+func (i *Instance) describe() logs.Environment {
+	w := i.work
 	a := w.assignment
 	return logs.Environment{
-		Runtime: a.Runtime, Region: a.Region, Function: a.FunctionName, Version: a.Version,
+		Instance: i.settings.PodUID,
+		Runtime:  a.Runtime, Region: a.Region, Function: a.FunctionName, Version: a.Version,
 		Initialization: w.header.InitializationType, MemoryMB: a.MemorySize,
 	}
 }

@@ -20,7 +20,7 @@ func (i *Instance) listen(l *launch) {
 	if i.hub.Load() == nil {
 		i.hub.Store(telemetry.NewHub())
 	}
-	i.emit("initStart", i.work.describe().Record(l.phase()))
+	i.emit("initStart", i.describe().Record(l.phase()))
 }
 
 // deafen ends the deliveries of a generation. What is still to be told of it, is kept for the next one's subscribers.

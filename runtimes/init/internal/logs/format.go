@@ -9,6 +9,7 @@ import (
 // Environment is what the platform's first line tells of a fresh environment.
 type Environment struct {
 	Runtime, Region, Function, Version, Initialization string
+	Instance                                           string // unique to the environment
 	MemoryMB                                           int
 }
 
@@ -88,7 +89,7 @@ func (j JSON) InitStart(now time.Time, e Environment) string {
 func (e Environment) Record(phase string) Record {
 	record := Record{
 		"initializationType": e.Initialization, "phase": phase, "functionName": e.Function, "functionVersion": e.Version,
-		"instanceMaxMemory": e.MemoryMB << 20,
+		"instanceId": e.Instance, "instanceMaxMemory": e.MemoryMB << 20,
 	}
 	if e.Runtime != "" {
 		record["runtimeVersion"], record["runtimeVersionArn"] = runtimeVersion(e.Runtime, e.Region)
