@@ -10,7 +10,7 @@ import (
 // text, so that a record with several lines stays one (their own sources: Python's FramedTelemetryLogSink, Node.js's
 // LogPatch, Java's FramedTelemetryLogSink). Here that descriptor is the runtime's stdout once more. Records and what is
 // merely printed so keep the order in which they were written, which two pipes could not tell, and a call to the Runtime
-// API finds both behind one drain (docs/adr/0026).
+// API finds both behind one drain (docs/adr/0028).
 const (
 	// RecordsDescriptor is far from the numbers that shells and programs use by hand.
 	RecordsDescriptor = 62
