@@ -23,7 +23,7 @@ from klambda_gateway.api.call import Services, Streamed
 from klambda_gateway.api.dispatch import Dispatcher, RawAnswer, RawRequest
 from klambda_gateway.api.intake import Intake
 from klambda_gateway.api.links import PREFIX
-from klambda_gateway.auth.sigv4 import Signable
+from klambda_gateway.auth.claim import Signable
 from klambda_gateway.blobs import BlobMissing, StoreError
 from klambda_gateway.wire.hangup import HungUp, unless_gone
 

@@ -25,8 +25,8 @@ from klambda_gateway.api.router import Route, Router
 from klambda_gateway.api.validation import check
 from klambda_gateway.auth.bearer import is_bearer
 from klambda_gateway.auth.caller import Caller
+from klambda_gateway.auth.claim import Signable
 from klambda_gateway.auth.rights import action_of
-from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import StoreError
 from klambda_kube.errors import (
     ApiError,

@@ -21,7 +21,7 @@ from typing import Final
 from klambda_core import errors, limits
 from klambda_core.errors import LambdaError
 from klambda_gateway.api.extraction import Extraction, LargeString, TooMuchText
-from klambda_gateway.auth.sigv4 import Signable
+from klambda_gateway.auth.claim import Signable
 
 DISCARDED_MAX: Final = 4 * limits.CREATE_REQUEST_MAX
 """A longer body is cut off."""

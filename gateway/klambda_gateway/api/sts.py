@@ -21,7 +21,7 @@ from klambda_core import errors
 from klambda_core.errors import LambdaError
 from klambda_gateway.api.call import Reply
 from klambda_gateway.auth.caller import Caller
-from klambda_gateway.auth.sigv4 import Signable
+from klambda_gateway.auth.claim import Signable
 
 VERSION: Final = "2011-06-15"
 _NAMESPACE: Final = f"https://sts.amazonaws.com/doc/{VERSION}/"

@@ -28,7 +28,7 @@ from klambda_core.errors import LambdaError
 from klambda_core.kinds import TOKEN_REVIEW, Kind
 from klambda_core.labels import MANAGER_GATEWAY
 from klambda_gateway.auth.caller import SERVICE_ACCOUNT, Caller, Extra
-from klambda_gateway.auth.sigv4 import Signable
+from klambda_gateway.auth.claim import Signable
 from klambda_kube.errors import KubeError
 from klambda_obs import logs
 

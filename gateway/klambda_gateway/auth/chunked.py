@@ -29,7 +29,8 @@ from typing import Final
 from klambda_core import errors
 from klambda_core.errors import LambdaError
 from klambda_core.signer import ALGORITHM
-from klambda_gateway.auth.sigv4 import STREAMING, Claim, Signable, mismatch
+from klambda_gateway.auth.claim import STREAMING, Claim, Signable
+from klambda_gateway.auth.sigv4 import mismatch
 
 SIGNED_TRAILER: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 UNSIGNED_TRAILER: Final = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"

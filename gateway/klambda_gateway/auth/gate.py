@@ -18,16 +18,9 @@ from klambda_core.errors import LambdaError
 from klambda_core.signer import signing_key
 from klambda_gateway.auth import chunked
 from klambda_gateway.auth.caller import Caller as Caller
+from klambda_gateway.auth.claim import STREAMING, UNSIGNED, Claim, Scope, Signable, read_claim
 from klambda_gateway.auth.keys import AccessKey, KeyFinder
-from klambda_gateway.auth.sigv4 import (
-    STREAMING,
-    UNSIGNED,
-    Claim,
-    Scope,
-    Signable,
-    Verifier,
-    read_claim,
-)
+from klambda_gateway.auth.sigv4 import Verifier
 
 UNHASHED: Final = STREAMING | {UNSIGNED}
 """Declarations beside which the body's own hash is not looked at."""

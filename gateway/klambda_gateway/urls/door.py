@@ -23,9 +23,9 @@ from klambda_core.errors import LambdaError
 from klambda_core.urls import UrlPlace
 from klambda_gateway.auth.authorizer import Authorizer
 from klambda_gateway.auth.caller import Caller
+from klambda_gateway.auth.claim import Signable
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.policy import INVOKE_URL, allows_url, principal_of
-from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.invoke.header import new_trace_id
 from klambda_gateway.invoke.model import InvokeAnswer, Invoker, InvokeRequest
 from klambda_gateway.urls.config import IAM

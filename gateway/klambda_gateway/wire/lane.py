@@ -29,7 +29,7 @@ from klambda_gateway.api.naming import target_of
 from klambda_gateway.api.reading import Parts, query_members, read
 from klambda_gateway.api.router import Router
 from klambda_gateway.api.validation import check
-from klambda_gateway.auth.sigv4 import UNSIGNED, Signable
+from klambda_gateway.auth.claim import UNSIGNED, Signable
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 from klambda_gateway.invoke.story import Done, Story
 

@@ -38,9 +38,9 @@ from klambda_gateway.api.links import CodeLinks
 from klambda_gateway.api.objects import Objects
 from klambda_gateway.auth.authorizer import denied, in_own_account
 from klambda_gateway.auth.caller import Caller
+from klambda_gateway.auth.claim import Signable
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.keys import AccessKey
-from klambda_gateway.auth.sigv4 import Signable
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.fetching import Allowed, Fetcher
 from klambda_gateway.code.shelf import Shelf

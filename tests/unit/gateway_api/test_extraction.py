@@ -21,7 +21,7 @@ from klambda_gateway.api.extraction import Extraction, LargeString, TooMuchText,
 from klambda_gateway.api.intake import Body, Intake
 from klambda_gateway.api.model import MODEL
 from klambda_gateway.api.reading import Parts, read
-from klambda_gateway.auth.sigv4 import Signable
+from klambda_gateway.auth.claim import Signable
 from klambda_gateway.code.upload import Upload
 
 MARK = "mark-"

@@ -17,7 +17,7 @@ import pytest
 from klambda_core.errors import REASON_RESERVED, throttled
 from klambda_core.kinds import ALIAS, FUNCTION, VERSION
 from klambda_gateway.api.dispatch import RawRequest
-from klambda_gateway.auth.sigv4 import Signable
+from klambda_gateway.auth.claim import Signable
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 from tests.unit.gateway_api.fakes import ACCOUNT, REGION, World, make_zip
 

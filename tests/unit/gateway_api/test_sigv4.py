@@ -19,14 +19,10 @@ from hypothesis import strategies as st
 
 from klambda_core.errors import LambdaError
 from klambda_core.signer import signing_key
+from klambda_gateway.auth.canonical import canonical_path, canonical_queries
+from klambda_gateway.auth.claim import Signable, read_claim
 from klambda_gateway.auth.gate import Gate
-from klambda_gateway.auth.sigv4 import (
-    Signable,
-    Verifier,
-    canonical_path,
-    canonical_queries,
-    read_claim,
-)
+from klambda_gateway.auth.sigv4 import Verifier
 from tests.unit.gateway_api.fakes import ACCOUNT, KEY_ID, REGION, SECRET, OneKey, raw_request
 
 HOST = "http://127.0.0.1:8080"

@@ -15,7 +15,7 @@ import pytest
 
 from klambda_gateway.api import sts
 from klambda_gateway.auth.caller import Caller
-from klambda_gateway.auth.sigv4 import Signable
+from klambda_gateway.auth.claim import Signable
 from tests.unit.gateway_api.fakes import ACCOUNT, World
 
 FUNCTION = Caller(

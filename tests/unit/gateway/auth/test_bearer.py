@@ -13,7 +13,7 @@ from klambda_core.errors import LambdaError
 from klambda_core.kinds import Kind
 from klambda_gateway.auth.bearer import Bearer, is_bearer
 from klambda_gateway.auth.caller import Caller
-from klambda_gateway.auth.sigv4 import Signable
+from klambda_gateway.auth.claim import Signable
 from klambda_kube.errors import KubeError, Unreachable
 
 ROBOT = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from klambda_core.errors import LambdaError
 from klambda_core.signer import signing_key
 from klambda_gateway.auth.chunked import decode
-from klambda_gateway.auth.sigv4 import Claim, Scope, Signable
+from klambda_gateway.auth.claim import Claim, Scope, Signable
 
 SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 SIGNED_TRAILER = f"{SIGNED}-TRAILER"

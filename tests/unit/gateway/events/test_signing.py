@@ -15,7 +15,8 @@ import botocore.credentials
 import pytest
 
 from klambda_core.signer import Credentials
-from klambda_gateway.auth.sigv4 import Signable, Verifier, read_claim
+from klambda_gateway.auth.claim import Signable, read_claim
+from klambda_gateway.auth.sigv4 import Verifier
 from klambda_gateway.events.deliver.signing import signed_headers
 
 NOW = datetime(2026, 11, 27, 2, 30, 5, tzinfo=UTC)
