@@ -131,19 +131,25 @@ class Admission:
         while (reason := self._refusal(function, reserved)) == REASON_RESERVED:
             if not self._completing[function]:
                 break
-            waiting = self._room.setdefault(function, [])
-            future: asyncio.Future[None] = loop.create_future()
-            waiting.append(future)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await future
-            except TimeoutError:
+            if not await self._room_made(function, deadline):
                 break
-            finally:
-                waiting.remove(future)
-                if not waiting:
-                    self._room.pop(function, None)
         return reason
+
+    async def _room_made(self, function: Function, deadline: float) -> bool:
+        """Wait until a permit of the function is given back; False: not by the deadline."""
+        waiting = self._room.setdefault(function, [])
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(future)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await future
+        except TimeoutError:
+            return False
+        finally:
+            waiting.remove(future)
+            if not waiting:
+                self._room.pop(function, None)
+        return True
 
     def completing(self, function: Function) -> None:
         """Note that an answer is out while its instance is not ready yet."""

@@ -15,7 +15,6 @@ Not here: asking for starts (``scale.starts``), futures, frames.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
 from klambda_gateway.instances.pods import DeploymentKey
@@ -42,25 +41,29 @@ SHARE: Final = 10
 W = TypeVar("W", bound=Waits)
 
 
-@dataclass(slots=True, kw_only=True)
 class Pool(Generic[W]):
     """Records by what they can take now, and the queue."""
 
-    key: DeploymentKey
-    records: dict[str, Record] = field(default_factory=dict)
-    idle: dict[str, Record] = field(default_factory=dict)
-    """Most recently used last."""
-    idle_ahead: dict[str, Record] = field(default_factory=dict)
-    """Likewise, of those that were started ahead."""
-    holdable: dict[str, Record] = field(default_factory=dict)
-    """Longest connected first."""
-    waiters: dict[str, W] = field(default_factory=dict)
-    """By attempt, first come first."""
-    urgent: dict[str, W] = field(default_factory=dict)
-    """Of those, the ones that are not patient."""
-    granted: int = 0
-    moved: float = 0.0
-    """When somebody in the queue last got an instance."""
+    __slots__ = (
+        "granted", "holdable", "idle", "idle_ahead", "key", "moved", "records", "urgent", "waiters",
+    )  # fmt: skip
+
+    def __init__(self, *, key: DeploymentKey) -> None:
+        self.key = key
+        self.records: dict[str, Record] = {}
+        self.idle: dict[str, Record] = {}
+        """Most recently used last."""
+        self.idle_ahead: dict[str, Record] = {}
+        """Likewise, of those that were started ahead."""
+        self.holdable: dict[str, Record] = {}
+        """Longest connected first."""
+        self.waiters: dict[str, W] = {}
+        """By attempt, first come first."""
+        self.urgent: dict[str, W] = {}
+        """Of those, the ones that are not patient."""
+        self.granted = 0
+        self.moved = 0.0
+        """When somebody in the queue last got an instance."""
 
     def take(self, attempt: str) -> Record | None:
         """Hand an instance to this attempt, if there is one now."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, Final
 
 from klambda_gateway.instances.attempt import Phase
@@ -81,29 +81,53 @@ class StreamedCall(Call):
         self._broken = True
         self._news.set()
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Give the bytes as they come. Raises Lost."""
-        while True:
-            while self._pieces:
-                piece = self._pieces.popleft()
-                yield piece
-                self._taken(len(piece))
+    def pieces(self) -> Pieces:
+        """Give the bytes as they come."""
+        return Pieces(self)
+
+    async def next(self) -> bytes | None:
+        """Wait for the next piece; None: that was the last one. Raises Lost."""
+        while not self._pieces:
             if self.ending is not None:
-                return
+                return None
             if self._broken:
                 raise Lost
             self._news.clear()
             await self._news.wait()
+        return self._pieces.popleft()
 
     def abandon(self) -> None:
         """Drop what has come and what will come: the reader is gone."""
         self._abandoned = True
         self._pieces.clear()
 
-    def _taken(self, count: int) -> None:
+    def taken(self, count: int) -> None:
+        """Note that the reader is done with so many bytes; init may go on."""
         self._owed += count
         attempt = self._streamed
         if self._owed >= GRANT_FROM and attempt.controlled and attempt.phase is Phase.ANSWERING:
             attempt.grant(self._owed)
             self._grant(self, self._owed)
             self._owed = 0
+
+
+class Pieces:
+    """The pieces of one answer, one by one; asking for the next says that the last is done with."""
+
+    def __init__(self, call: StreamedCall) -> None:
+        self._call = call
+        self._held = 0
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Wait for the next piece. Raises Lost."""
+        held, self._held = self._held, 0
+        if held:
+            self._call.taken(held)
+        piece = await self._call.next()
+        if piece is None:
+            raise StopAsyncIteration
+        self._held = len(piece)
+        return piece

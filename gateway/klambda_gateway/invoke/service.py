@@ -19,21 +19,12 @@ Not here: HTTP, frames (``instances``), starting instances (``scale``).
 from __future__ import annotations
 
 import asyncio
-import itertools
-import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from klambda_core import errors
 from klambda_gateway.admission.concurrency import Admission, Permit
-from klambda_gateway.instances.acquire import (
-    BurstUsedUp,
-    Moved,
-    StartsFail,
-    WaitedTooLong,
-    acquire,
-)
 from klambda_gateway.instances.attempt import Answer, Attempt
 from klambda_gateway.instances.call import Broken, Call, Outcome
 from klambda_gateway.instances.record import Record
@@ -41,30 +32,20 @@ from klambda_gateway.instances.registry import Registry
 from klambda_gateway.instances.streamed import Opening, StreamedAttempt
 from klambda_gateway.instances.streaming import StreamedCall
 from klambda_gateway.invoke.fate import PATIENCE_S, fate, fate_of_stream
+from klambda_gateway.invoke.flight import Flight, run_limit
 from klambda_gateway.invoke.header import BUFFERED, STREAMING, invoke_header
 from klambda_gateway.invoke.metrics import Unmeasured, Watching
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, InvokeStream, Resolved
+from klambda_gateway.invoke.outcome import answer_of
 from klambda_gateway.invoke.payload import Event, NotJson, made_event, read_event
+from klambda_gateway.invoke.search import WAIT_LIMIT_S, AttemptIds, Search
 from klambda_gateway.invoke.story import Done, Finder, Opened, Sender, Story, Work
 from klambda_gateway.invoke.streaming import FailedStream, LiveStream
 from klambda_gateway.routing.resolve import Target
 from klambda_obs import logs
 
-WAIT_LIMIT_S: Final = 60.0
-"""How long a request waits for an instance: the SDKs' default read time-out."""
-REFUSALS_LIMIT: Final = 20
-"""Refusals of one request other than ``busy``: more means that something is wrong."""
-MOVE_PAUSE_S: Final = 0.2
-"""Before asking again for a Deployment that is gone while its function still names it."""
-INIT_LIMIT_S: Final = 10.0
-"""Lambda's limit of the INIT phase (aws-contract f); it may come twice before a run."""
-RUN_SLACK_S: Final = 20.0
-"""Beyond what a run may take, an instance that says nothing is given up (contract §1)."""
 BODIES_LIMIT: Final = 64 << 20
 """Bytes of events in flight in one gateway (design/data-plane.md, "Hot path")."""
-INVALID_ZIP: Final = "InvalidZipFile"
-"""init's word for code that is no zip (frame ``failed``); AWS has an exception of its own."""
-
 T = TypeVar("T")
 
 _log = logs.get("klambda.gateway.invoke")
@@ -84,7 +65,6 @@ class InvokeService:
         ran: Callable[[Record, float], None] = lambda *_: None,
         wait_limit: float = WAIT_LIMIT_S,
         fate_patience: float = PATIENCE_S,
-        prefix: Callable[[], str] = lambda: secrets.token_hex(6),
     ) -> None:
         """``ran`` is told of each run: where, and how many seconds."""
         self._finder = finder
@@ -96,11 +76,11 @@ class InvokeService:
         self._now = registry.clock
         self._wait_limit = wait_limit
         self._fate_patience = fate_patience
-        self._calls: dict[str, Call] = {}
+        self._flight = Flight(sender)
         self._tasks: set[asyncio.Task[None]] = set()
         self._bodies = 0
-        first = prefix()
-        self._ids = (f"{first}-{number}" for number in itertools.count(1))
+        self._ids = AttemptIds()
+        self._search = Search(finder, registry, self._ids, wait_limit=wait_limit)
 
     # --- the port ---------------------------------------------------------------------------------
 
@@ -145,7 +125,7 @@ class InvokeService:
         try:
             story.event = self._read(request)
             if not self._at_once(story):
-                self._spawn(story, self._search)
+                self._spawn(story, self._wait)
         except errors.LambdaError as error:
             self._finish(story, error)
         return story
@@ -173,69 +153,54 @@ class InvokeService:
         if story.permit is None:
             return False
         story.deadline = self._now() + self._wait_limit
-        attempt = next(self._ids)
+        attempt = self._ids.next()
         record = self._registry.take(target.deployment, attempt)
         if record is None:
             return False
         self._send(story, target, record, attempt)
         return True
 
-    async def _search(self, story: Story) -> None:
+    async def _wait(self, story: Story) -> None:
         """Wait for what is missing, then send the request."""
-        request = story.request
-        target = story.target or await self._find(request)
+        target = story.target or await self._search.find(story.request)
         if story.permit is None:
             story.permit = await self._admission.enter(target.function, target.reserved)
             story.deadline = self._now() + self._wait_limit
-        while story.tries < REFUSALS_LIMIT:
-            story.tries += 1
-            attempt = next(self._ids)
-            try:
-                record = await acquire(
-                    self._registry,
-                    target.deployment,
-                    attempt,
-                    deadline=story.deadline,
-                    patient=request.patient,
-                )
-            except Moved:
-                target = await self._moved(request, target)
-                continue
-            except BurstUsedUp as error:
-                raise errors.throttled(errors.REASON_ACCOUNT, retry_after=1) from error
-            except StartsFail as error:
-                raise _cannot_start(error) from error
-            except WaitedTooLong as error:
-                raise _too_long(self._wait_limit) from error
-            self._send(story, target, record, attempt)
-            return
-        raise errors.unavailable("No execution environment took the request; try again.")
+        target, record, attempt = await self._search.instance(story, target)
+        self._send(story, target, record, attempt)
 
-    async def _search_again(self, story: Story) -> None:
-        if self._now() >= story.deadline:
-            raise _too_long(self._wait_limit)
-        story.target = await self._find(story.request)
-        await self._search(story)
+    async def _wait_again(self, story: Story) -> None:
+        story.target = await self._search.find_again(story)
+        await self._wait(story)
 
     def _send(self, story: Story, target: Target, record: Record, attempt: str) -> None:
         request, event, permit = story.request, story.event, story.permit
         assert event is not None  # noqa: S101  read and admitted: the steps before
         assert permit is not None  # noqa: S101
-        limits: dict[str, Any] = {
-            "deadline": story.deadline,
-            "run_limit": target.timeout + 2 * INIT_LIMIT_S + RUN_SLACK_S,
-            "on_outcome": lambda _, outcome: self._outcome(story, outcome),
-            "on_over": lambda call: self._over(permit, call),
-        }
-        mode = BUFFERED if story.opened is None else STREAMING
-        if mode is BUFFERED:
-            call = Call(Attempt(attempt, log_tail=request.log_tail), record, **limits)
+
+        def on_outcome(_: Call, outcome: Outcome) -> None:
+            self._outcome(story, outcome)
+
+        def on_over(call: Call) -> None:
+            self._over(permit, call)
+
+        deadline, limit, tail = story.deadline, run_limit(target.timeout), request.log_tail
+        if story.opened is None:
+            mode = BUFFERED
+            call = Call(
+                Attempt(attempt, log_tail=tail), record, deadline=deadline, run_limit=limit,
+                on_outcome=on_outcome, on_over=on_over,
+            )  # fmt: skip
         else:
-            streamed = StreamedAttempt(attempt, log_tail=request.log_tail)
-            call = StreamedCall(streamed, record, grant=self._sender.grant, **limits)
+            mode = STREAMING
+            call = StreamedCall(
+                StreamedAttempt(attempt, log_tail=tail), record, grant=self._sender.grant,
+                deadline=deadline, run_limit=limit, on_outcome=on_outcome, on_over=on_over,
+            )  # fmt: skip
         permit.opened()
         story.target = target
-        story.call = self._calls[attempt] = call
+        story.call = call
+        self._flight.enter(call)
         header = invoke_header(request, event, attempt, story.deadline - self._now(), mode)
         self._sender.send(call, header, event.payload)
 
@@ -244,7 +209,7 @@ class InvokeService:
         if story.over or story.target is None:
             return
         if isinstance(outcome, Answer):
-            self._finish(story, _answer(outcome, story.target))
+            self._finish(story, answer_of(outcome, story.target))
         elif isinstance(outcome, Opening):
             self._open(story, outcome)
         elif isinstance(outcome, Broken):
@@ -256,11 +221,11 @@ class InvokeService:
             if outcome.reason == "busy":
                 story.tries -= 1  # another gateway was faster: no sign that anything is wrong
             story.call = None
-            self._spawn(story, self._search_again)
+            self._spawn(story, self._wait_again)
 
     def _over(self, permit: Permit, call: Call) -> None:
         """Take note that an instance is done with an attempt, wanted or not."""
-        del self._calls[call.id]
+        self._flight.leave(call)
         self._watching.over(call.attempt)
         if (report := call.attempt.report) is not None:
             self._ran(call.record, report.duration_ms / 1000)
@@ -334,20 +299,6 @@ class InvokeService:
         finally:
             story.task = None
 
-    async def _find(self, request: InvokeRequest) -> Target:
-        return await self._finder.find(
-            request.namespace, request.function_name, request.qualifier, request.invoked_arn
-        )
-
-    async def _moved(self, request: InvokeRequest, before: Target) -> Target:
-        """Resolve again; when the function still names what is gone, ask Kubernetes."""
-        target = await self._find(request)
-        if target.deployment == before.deployment:
-            await asyncio.sleep(MOVE_PAUSE_S)
-            await self._finder.refresh(request.namespace, request.function_name)
-            target = await self._find(request)
-        return target
-
     # --- what goes wrong --------------------------------------------------------------------------
 
     async def _broken(self, story: Story) -> None:
@@ -361,30 +312,11 @@ class InvokeService:
 
     def sweep(self) -> None:
         """Call each second: give up what nobody answers. Keeps timers off the hot path."""
-        now = self._now()
-        for call in list(self._calls.values()):
-            if call.accepted_at is None:
-                if now >= call.deadline + RUN_SLACK_S:
-                    self._sender.drop(call.record)
-                elif now >= call.deadline:
-                    self._sender.cancel(call)
-            elif now >= call.accepted_at + call.run_limit:
-                _log.warning("instance-silent", uid=call.record.uid)
-                self._sender.drop(call.record)
+        self._flight.sweep(self._now())
 
     def in_flight(self) -> int:
         """Count the attempts that are not over."""
-        return len(self._calls)
-
-
-def _answer(answer: Answer, target: Target) -> InvokeAnswer:
-    return InvokeAnswer(
-        payload=answer.payload,
-        executed_version=target.executed_version,
-        function_error=answer.function_error,
-        log_tail=answer.log_tail,
-        content_type=answer.content_type,
-    )
+        return len(self._flight)
 
 
 async def _result(story: Story, future: asyncio.Future[T | errors.LambdaError]) -> T:
@@ -403,15 +335,3 @@ def _left_behind(result: InvokeStream | errors.LambdaError) -> None:
     """Close a stream that began in the very moment in which its caller went away."""
     if not isinstance(result, errors.LambdaError):
         result.close()
-
-
-def _cannot_start(error: StartsFail) -> errors.LambdaError:
-    if error.reason == INVALID_ZIP:
-        return errors.LambdaError(errors.INVALID_ZIP_FILE, error.message)
-    return errors.unavailable(
-        f"The function's execution environments cannot start: {error.reason}: {error.message}"
-    )
-
-
-def _too_long(limit: float) -> errors.LambdaError:
-    return errors.unavailable(f"No execution environment was free within {limit:.0f} seconds.")
