@@ -140,6 +140,8 @@ lock: venv $(UV) ## resolve all dependencies anew, within pyproject's and *.in's
 	  -c requirements/dev.lock -o requirements/control-plane.lock
 	@$(COMPILE) requirements/bench.in --python-version 3.11 \
 	  -c requirements/dev.lock -o requirements/bench.lock
+	@$(COMPILE) requirements/compiler.in --python-version 3.11 -c requirements/dev.lock \
+	  -o requirements/compiler.lock
 	@$(COMPILE) runtimes/python3.13/requirements.in --python-version 3.13 --upgrade \
 	  -o runtimes/python3.13/requirements.lock
 	@for node in nodejs22.x nodejs24.x; do \

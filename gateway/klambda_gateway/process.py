@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from klambda_gateway.app import Gateway
 from klambda_gateway.auth.keys import ensure_default_key
+from klambda_gateway.invoke import story
 from klambda_gateway.settings import Settings
 from klambda_kube.api import Api
 from klambda_kube.errors import KubeError
@@ -125,7 +126,12 @@ class Process:
         self._background(gateway.scale.scaler.run())
         self._background(gateway.events.workers.run())
         leading = self._background(self._lead())
-        _log.info("serving", http=settings.http_port, instances=settings.instance_port)
+        _log.info(
+            "serving",
+            http=settings.http_port,
+            instances=settings.instance_port,
+            compiled=not str(story.__file__).endswith(".py"),
+        )
         serving = gateway.http.run_until(self.stop, settings.linger_seconds)
         release = asyncio.ensure_future(self._release(leading))
         try:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from tools.cluster import apiserver, packages, programs, up
 from tools.cluster.layout import Layout
 from tools.cluster.steps import StepFailed, Steps
+from tools.compiled.build import NotCompiled, ensure, find
 
 Verb = Callable[[Layout, Steps], None]
 
@@ -38,9 +39,19 @@ def build_programs(layout: Layout, steps: Steps) -> None:
 
 
 def install_for_tests(layout: Layout, steps: Steps) -> None:
-    """Have the compilers of the tests' own functions."""
-    del layout
+    """Have the compilers of the tests' own functions, and the hot modules compiled."""
     packages.ensure(steps, packages.TESTS)
+    if find(layout.repository, layout.cache) is not None:
+        return
+    with steps.step(
+        "compile the gateway's hot modules",
+        log="compiled",
+        remedy="the tests of the compiled modules say what is wrong",
+    ) as step:
+        try:
+            ensure(layout.repository, layout.cache)
+        except NotCompiled as error:
+            step.note = f"NOT COMPILED, they are tested interpreted only: {error}"
 
 
 VERBS: dict[str, Verb] = {

@@ -7,6 +7,7 @@ installed in another way counts.
 from __future__ import annotations
 
 import shutil
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,6 +35,8 @@ TESTS: Mapping[str, str] = {
     "libtoolize": "libtool",
     "make": "make",
     "javac": "default-jdk-headless",
+    # To compile the hot modules for the interpreter that runs the tests (tools.compiled).
+    f"{sysconfig.get_path('include')}/Python.h": f"python{sysconfig.get_python_version()}-dev",
 }
 
 

@@ -18,7 +18,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from klambda_core.token import instance_token
 from klambda_gateway.instances.ambiguous import Ambiguous
@@ -102,7 +102,8 @@ class InstanceServer:
         """The port in use."""
         if self._server is None:
             raise RuntimeError("not started")
-        return int(self._server.sockets[0].getsockname()[1])
+        sockets: Any = getattr(self._server, "sockets")  # noqa: B009  uvloop's is a list, asyncio's a tuple
+        return int(sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Stop listening and drop all links."""

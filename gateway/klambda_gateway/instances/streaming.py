@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from klambda_gateway.instances.attempt import Phase
-from klambda_gateway.instances.call import Call
+from klambda_gateway.instances.call import Call, Outcome
 from klambda_gateway.instances.frames import Frame
 from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.streamed import WINDOW, Ending, StreamedAttempt
@@ -40,10 +40,20 @@ class StreamedCall(Call):
         record: Record,
         *,
         grant: Callable[[StreamedCall, int], None],
-        **limits: Any,
+        deadline: float,
+        run_limit: float,
+        on_outcome: Callable[[Call, Outcome], None],
+        on_over: Callable[[Call], None],
     ) -> None:
-        """``grant`` sends credit; ``limits`` are those of ``Call``."""
-        super().__init__(attempt, record, **limits)
+        """``grant`` sends credit; the rest is as for ``Call``."""
+        super().__init__(
+            attempt,
+            record,
+            deadline=deadline,
+            run_limit=run_limit,
+            on_outcome=on_outcome,
+            on_over=on_over,
+        )
         self._streamed = attempt
         self._grant = grant
         self._owed = 0

@@ -82,6 +82,7 @@ class Search:
         while story.tries < REFUSALS_LIMIT:
             story.tries += 1
             attempt = self._ids.next()
+            record: Record | None
             try:
                 record = await acquire(
                     self._registry,
@@ -91,15 +92,16 @@ class Search:
                     patient=request.patient,
                 )
             except Moved:
-                target = await self._moved(request, target)
+                record = None  # waited for below: mypyc keeps an exception while its handler waits
             except BurstUsedUp as error:
                 raise errors.throttled(errors.REASON_ACCOUNT, retry_after=1) from error
             except StartsFail as error:
                 raise cannot_start(error.reason, error.message) from error
             except WaitedTooLong as error:
                 raise too_long(self._wait_limit) from error
-            else:
+            if record is not None:
                 return target, record, attempt
+            target = await self._moved(request, target)
         raise nobody_took_it()
 
     async def _moved(self, request: InvokeRequest, before: Target) -> Target:

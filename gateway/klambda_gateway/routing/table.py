@@ -110,7 +110,7 @@ class RoutingTable:
             if each is None:
                 continue
             claims = self._claims.setdefault((each.namespace, each.aws_name), {})
-            if each is new:
+            if new is not None and each is new:
                 claims[each.uid] = each
                 self._functions[each.namespace, each.name] = each
             elif new is None or new.uid != each.uid or new.aws_name != each.aws_name:

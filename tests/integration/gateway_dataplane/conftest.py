@@ -30,6 +30,7 @@ from klambda_kube.api import Api
 from klambda_kube.config import from_kubeconfig
 from tests.integration.gateway_dataplane.kubelet import Kubelet
 from tests.support.apiserver import ApiServer, free_ports, running_apiserver
+from tests.support.compiled import tree_if_compiled
 from tests.support.instance_peer import build, go
 from tests.support.objectstore import ObjectStore
 from tests.support.rights import install_roles
@@ -137,6 +138,7 @@ def control_plane(
             "KLAMBDA_NAMESPACE": HOME,
             "KLAMBDA_RUNTIMES": json.dumps({"python3.13": {"image": "runtime:test"}}),
         }
+        tree = tree_if_compiled(place / "compiled")
         others: list[subprocess.Popen[bytes]] = []
         for number in range(GATEWAYS):
             http, admin, frames = ports[2 + 3 * number : 5 + 3 * number]
@@ -162,6 +164,8 @@ def control_plane(
                 "KLAMBDA_DESTINATIONS_ACCESS_KEY_ID": "AKIADESTINATIONS",
                 "KLAMBDA_DESTINATIONS_SECRET_ACCESS_KEY": "secret-of-destinations",
             }
+            if tree is not None and number == 0:  # the other one is interpreted
+                environment |= {"PYTHONPATH": str(tree)}
             log = place / f"gateway-{number}.log"
             process = start("klambda_gateway", environment, log)
             plane.gateways.append(

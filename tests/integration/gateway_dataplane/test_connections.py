@@ -11,6 +11,7 @@ import pytest
 from klambda_core.limits import PAYLOAD_SYNC_MAX
 from klambda_gateway.instances.call import Call
 from klambda_gateway.instances.frames import Frame
+from klambda_gateway.invoke.service import BODIES_LIMIT
 from klambda_gateway.invoke.story import Story
 from klambda_gateway.wire.protocol import Cycle
 from klambda_gateway.wire.server import HttpServer
@@ -175,9 +176,9 @@ async def test_a_half_closed_connection_counts_as_gone(lane: str) -> None:
         assert opened.gateway.admission.running() == 0
 
 
-async def test_bodies_in_flight_are_bounded(lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("klambda_gateway.invoke.service.BODIES_LIMIT", 1000)
+async def test_bodies_in_flight_are_bounded(lane: str) -> None:
     async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
+        opened.gateway.service._bodies = BODIES_LIMIT - 1000  # others' requests
         writer.write(request(b'"' + b"x" * 1000 + b'"'))
         head, _ = await answer(reader)
         assert head.startswith(b"HTTP/1.1 503 ")
