@@ -10,6 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
+
+from klambda_core.labels import ACCOUNT_ID
 
 _FUNCTION = re.compile(
     r"(?:arn:(?P<partition>aws[a-zA-Z-]*)?:lambda:)?"
@@ -120,6 +123,12 @@ def runtime_arn(region: str, digest: str) -> str:
 def default_role(account: str) -> str:
     """The role that a function without one reads as."""
     return f"arn:aws:iam::{account}:role/klambda-default"
+
+
+def annotated_account(namespace: Mapping[str, Any]) -> str | None:
+    """What a Namespace object (JSON) says its account is."""
+    value = (namespace["metadata"].get("annotations") or {}).get(ACCOUNT_ID)
+    return value if isinstance(value, str) else None
 
 
 def account_id(

@@ -6,11 +6,12 @@ again, because the watch does not show strangers.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from klambda_core import arn, labels
+from klambda_core import arn
 from klambda_core.crd import Alias, Function, Version
 from klambda_core.crd.base import KubeObject, ObjectMeta
 from klambda_core.kinds import ALIAS, DEPLOYMENT, FUNCTION, NAMESPACE, VERSION, Kind
@@ -61,12 +62,9 @@ class Accounts:
         if self._clock() - at < ACCOUNT_MAX_AGE_S:
             return account
         annotation = None
-        try:
-            body = await self._api.get(NAMESPACE, None, namespace)
-            annotation = (body["metadata"].get("annotations") or {}).get(labels.ACCOUNT_ID)
-        except (NotFound, Forbidden):
-            # A namespaced installation may not read namespaces: the chart's map is its way.
-            pass
+        # A namespaced installation may not read namespaces: the chart's map is its way.
+        with suppress(NotFound, Forbidden):
+            annotation = arn.annotated_account(await self._api.get(NAMESPACE, None, namespace))
         account = arn.account_id(namespace, annotation=annotation, mapping=self._mapping)
         self._known[namespace] = (self._clock(), account)
         return account

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from klambda_core import errors
-from klambda_core.arn import account_id
+from klambda_core.arn import account_id, annotated_account
 from klambda_core.errors import LambdaError
 from klambda_core.kinds import NAMESPACE
 from klambda_core.labels import ACCOUNT_ID
@@ -131,9 +131,8 @@ class Accounts:
 def namespace_facts(namespace: Mapping[str, Any]) -> NamespaceFacts:
     """Project a Namespace."""
     meta = namespace["metadata"]
-    value = (meta.get("annotations") or {}).get(ACCOUNT_ID)
     return NamespaceFacts(
         name=meta["name"],
         created=meta.get("creationTimestamp", ""),
-        annotation=value if isinstance(value, str) else None,
+        annotation=annotated_account(namespace),
     )
