@@ -10,17 +10,22 @@ REPORT line, and of warm requests to the same functions for comparison. Millisec
 from __future__ import annotations
 
 import argparse
+import base64
+import functools
 import json
 import re
 import secrets
 import statistics
 import sys
+import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from tests.support.cluster import Cluster, wait_until
+from tests.support import java
+from tests.support.cluster import Cluster, wait_until, zip_of
 
 PHASE = re.compile(r"(\w+) ([\d.]+) ms")
 SOURCE = "def handler(event, context):\n    return 'hello'\n"
@@ -29,20 +34,50 @@ WARM = 20  # warm requests per function
 IDLE = 10  # seconds
 
 
-def manifest(name: str, runtime: str) -> dict[str, Any]:
-    """Return a hello function in `runtime`."""
-    python = runtime.startswith("python")
+def manifest(name: str, runtime: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a hello function in `runtime`, with these members of its spec besides."""
     return {
         "apiVersion": "klambda.io/v1alpha1",
         "kind": "Function",
         "metadata": {"name": name},
-        "spec": {
-            "runtime": runtime,
-            "handler": "app.handler",
-            "scaling": {"idleSeconds": IDLE},
-            "code": {"files": {"app.py": SOURCE} if python else {"app.mjs": NODE_SOURCE}},
-        },
+        "spec": {"runtime": runtime, "scaling": {"idleSeconds": IDLE}, **code(runtime), **extra},
     }
+
+
+@functools.cache
+def code(runtime: str) -> dict[str, Any]:
+    """The function's code and handler."""
+    if runtime.startswith("java"):
+        with tempfile.TemporaryDirectory() as folder:
+            classes = java.compiled(Path(__file__).with_name("java"), (), Path(folder))
+        packed = base64.b64encode(zip_of(classes)).decode()
+        return {"handler": "hello.Hello::handler", "memorySize": 512, "code": {"zip": packed}}
+    files = {"app.py": SOURCE} if runtime.startswith("python") else {"app.mjs": NODE_SOURCE}
+    return {"handler": "app.handler", "code": {"files": files}}
+
+
+def dress(cluster: Cluster, prefix: str, variables: int, layers: int) -> dict[str, Any]:
+    """Members of a spec: so many variables, and layers that are published for it."""
+    extra: dict[str, Any] = {}
+    if variables:
+        names = (f"VARIABLE_{number}" for number in range(variables))
+        extra["environment"] = {"variables": dict.fromkeys(names, "value")}
+    if layers:
+        made = [
+            cluster.aws.publish_layer_version(
+                LayerName=f"{prefix}-{number}",
+                Content={"ZipFile": zip_of({f"python/layer_{number}.py": "HERE = True\n"})},
+            )
+            for number in range(layers)
+        ]
+        extra["layers"] = [each["LayerVersionArn"] for each in made]
+    return extra
+
+
+def undress(cluster: Cluster, prefix: str, layers: int) -> None:
+    """Delete the layers again."""
+    for number in range(layers):
+        cluster.aws.delete_layer_version(LayerName=f"{prefix}-{number}", VersionNumber=1)
 
 
 def phases(log: str) -> dict[str, float]:
@@ -87,6 +122,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runtime", default="python3.13")
     parser.add_argument("--samples", type=int, default=30)
+    parser.add_argument("--variables", type=int, default=0, help="environment variables of each")
+    parser.add_argument("--layers", type=int, default=0, help="small layers of each")
     parser.add_argument("--pause", type=float, default=2.0, help="seconds of quiet before each")
     options = parser.parse_args(words)
     cluster = Cluster()
@@ -94,7 +131,8 @@ def main(words: Sequence[str] | None = None) -> None:
     names = [f"{prefix}-{turn}" for turn in range(options.samples)]
     rows: dict[str, list[float]] = defaultdict(list)
     try:
-        items = [manifest(name, options.runtime) for name in names]
+        extra = dress(cluster, prefix, options.variables, options.layers)
+        items = [manifest(name, options.runtime, extra) for name in names]
         cluster.kubectl(
             "apply",
             "-f",
@@ -107,11 +145,15 @@ def main(words: Sequence[str] | None = None) -> None:
             sample(cluster, name, rows)
             print(f"{turn}/{len(names)}  {rows['request to answer'][-1]:7.1f} ms", flush=True)
     finally:
+        undress(cluster, prefix, options.layers)
         cluster.kubectl("delete", "fn", *names, "--ignore-not-found", "--wait=false")
         wait_until(
             "all are gone", lambda: not any(left(cluster, name) for name in names), timeout=120
         )
-    print(f"\n{options.runtime}, one at a time, {options.pause:g} s apart\n\n{table(rows)}")
+    print(
+        f"\n{options.runtime}, {options.variables} variables, {options.layers} "
+        f"layers, one at a time, {options.pause:g} s apart\n\n{table(rows)}"
+    )
 
 
 if __name__ == "__main__":
