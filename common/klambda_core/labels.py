@@ -17,6 +17,8 @@ FUNCTION: Final = f"{GROUP}/function"
 VERSION: Final = f"{GROUP}/version"
 REVISION: Final = f"{GROUP}/revision"
 DEPLOYMENT: Final = f"{GROUP}/deployment"
+STARTER: Final = f"{GROUP}/starter"
+"""On Pods that no ReplicaSet made."""
 VERSION_LATEST: Final = "latest"
 """Value of the version label for $LATEST (a label value cannot hold `$`)."""
 

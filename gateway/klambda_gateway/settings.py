@@ -61,6 +61,8 @@ class Settings:
     """What holds for functions that say nothing."""
     scheduling_patience: float = 5.0
     """Seconds that a new instance may look for a node before requests are told."""
+    controller_rate: float = 0.0
+    """Writes a second that the controller-manager may make; 0: bursts make no bare Pods."""
     provisioned_patience: float = 300.0
     """Seconds for which an alias that points elsewhere waits until it is provisioned there."""
     watch_namespaces: tuple[str, ...] = ()
@@ -133,6 +135,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         provisioned_patience=read.seconds(
             "KLAMBDA_PROVISIONED_PATIENCE_SECONDS", basis.provisioned_patience
         ),
+        controller_rate=read.seconds("KLAMBDA_CONTROLLER_RATE", basis.controller_rate),
         watch_namespaces=read.words("KLAMBDA_WATCH_NAMESPACES"),
         cors_origins=tuple(read.text("KLAMBDA_CORS_ORIGINS", "").split()),
         bearer_tokens=read.switch("KLAMBDA_BEARER_TOKENS", default=basis.bearer_tokens),

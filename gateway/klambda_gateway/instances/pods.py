@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from klambda_core.labels import STARTER
+
 LABEL_DEPLOYMENT: Final = "klambda.io/deployment"
 _ENDED: Final = ("Succeeded", "Failed")
 _QUANTITY: Final = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[A-Za-z]*)")
@@ -53,6 +55,9 @@ class PodFacts:
     memory: int = 0
     """MiB that it requests."""
 
+    bare: bool = False
+    """No ReplicaSet made it: it goes when it is deleted, and is not made again."""
+
     @property
     def key(self) -> DeploymentKey:
         """The Deployment it belongs to."""
@@ -67,7 +72,8 @@ class PodFacts:
 def pod_facts(pod: Mapping[str, Any]) -> PodFacts | None:
     """Project a Pod as the API server sends it; none when it is no instance of ours."""
     meta = pod.get("metadata") or {}
-    deployment = (meta.get("labels") or {}).get(LABEL_DEPLOYMENT)
+    labels = meta.get("labels") or {}
+    deployment = labels.get(LABEL_DEPLOYMENT)
     if not deployment:
         return None
     status = pod.get("status") or {}
@@ -95,6 +101,7 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts | None:
         ),
         cpu=_amount(requests.get("cpu"), _CPU),
         memory=_amount(requests.get("memory"), _MEMORY),
+        bare=STARTER in labels,
     )
 
 

@@ -64,6 +64,12 @@ class Registry:
             found = self.pools[key] = Pool(key=key)
         return found
 
+    def bare(self, key: DeploymentKey) -> int:
+        """Count a Deployment's Pods that no replicas stand for."""
+        pool = self.pools.get(key)
+        pods = pool.pods() if pool is not None else ()
+        return sum(1 for each in pods if each.pod is not None and each.pod.bare)
+
     def take(self, key: DeploymentKey, attempt: str) -> Record | None:
         """Hand an instance of a Deployment to this attempt, if there is one now."""
         pool = self.pools.get(key)

@@ -53,6 +53,10 @@ class Window:
     """Dead pods that are replaced already."""
     absent: tuple[Idle, ...] = ()
     """Pods that have not dialled in, with when they were first seen."""
+    bare: int = 0
+    """Pods that no replicas stand for, beside those; ``running`` and ``idle`` count them too."""
+    bare_done: tuple[str, ...] = ()
+    bare_absent: tuple[Idle, ...] = ()
     ready: bool = True
     """All that serve are Ready: deletion costs will be honoured."""
     starting: bool = False
@@ -113,9 +117,8 @@ def decide(window: Window, spec: Spec, now: float, state: State) -> tuple[Target
     since = (now if state.short_since is None else state.short_since) if short else None
     start = _start(window, spec, drains)
     replicas, release = (None, ()) if start else _lower(window, spec, now, since)
-    targets = Targets(
-        drain=drain, delete=window.ended, release=release, replicas=replicas, start=start
-    )
+    delete = (*window.ended, *window.bare_done, *_given_up(window, spec, now))
+    targets = Targets(drain=drain, delete=delete, release=release, replicas=replicas, start=start)
     return targets, State(drains=drains, short_since=since)
 
 
@@ -136,6 +139,20 @@ def _drain(window: Window, spec: Spec, now: float, state: State) -> tuple[str, .
     ]
     ripe.sort(key=lambda each: each.since)
     return tuple(each.uid for each in ripe[: max(0, spare)])
+
+
+def _given_up(window: Window, spec: Spec, now: float) -> tuple[str, ...]:
+    """Return the bare pods that did not dial in, and that nobody waits for any more."""
+    if _needed(window, spec):
+        return ()
+    patience = 0.0 if spec.superseded else spec.idle_seconds
+    return tuple(each.uid for each in window.bare_absent if now - each.since >= patience)
+
+
+def _needed(window: Window, spec: Spec) -> bool:
+    """Tell whether somebody waits for what is on its way."""
+    wanted = window.waiting > 0 or spec.provisioned > window.provisioned
+    return wanted and not spec.superseded
 
 
 def _patience(idle: Idle, spec: Spec) -> float:
@@ -161,7 +178,11 @@ def _start(window: Window, spec: Spec, drains: Mapping[str, float]) -> int:
         return 0
     leaving = sum(1 for each in window.idle if each.provisioned and each.uid in drains)
     ahead = spec.provisioned - (window.provisioned - leaving) - window.coming
-    return max(0, ahead, spec.minimum - (window.replicas - len(window.done)))
+    return max(0, ahead, spec.minimum - (_alive(window) - len(window.done)))
+
+
+def _alive(window: Window) -> int:
+    return window.replicas + window.bare - len(window.bare_done)
 
 
 def _lower(
@@ -171,9 +192,9 @@ def _lower(
     if window.starting or not window.ready:
         return None, ()
     patience = 0.0 if spec.superseded else spec.idle_seconds
-    floor = 0 if spec.superseded else spec.minimum
-    wanted = window.waiting > 0 or spec.provisioned > window.provisioned
-    needed = wanted and not spec.superseded
+    bare = window.bare - len(window.bare_done)
+    floor = 0 if spec.superseded else max(0, spec.minimum - bare)
+    needed = _needed(window, spec)
     if short_since is not None:
         # What could not be made (quota) and nobody waits for is not wanted any more.
         given_up = not needed and now - short_since >= spec.idle_seconds

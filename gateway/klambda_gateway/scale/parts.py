@@ -1,6 +1,7 @@
 """The parts of scaling, made once and wired.
 
-    registry (who waits) ─► demand ─► starter ─► replicas      demand ─► reporter (condition)
+    registry (who waits) ─► demand ─► starters ─► replicas, or bare Pods in a rush
+                               └─► reporter (condition)
     lease ─► scaler: crowding ─► decide ─► drain, lower, start ahead ─► keeper (status)
 
 Place: ``klambda_gateway.app`` makes one; ``process`` runs ``scaler`` and holds ``lease``.
@@ -17,6 +18,7 @@ from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.instances.server import InstanceServer
 from klambda_gateway.routing.table import RoutingTable
+from klambda_gateway.scale.bare import PodStarter
 from klambda_gateway.scale.crowding import Crowding
 from klambda_gateway.scale.decide import Spec
 from klambda_gateway.scale.demand import Demand
@@ -24,8 +26,10 @@ from klambda_gateway.scale.keeper import Keeper
 from klambda_gateway.scale.minimum import Minimums
 from klambda_gateway.scale.provisioned import Provisioning
 from klambda_gateway.scale.reporter import StartsReporter
+from klambda_gateway.scale.rush import Rush
 from klambda_gateway.scale.scaler import Scaler
 from klambda_gateway.scale.starter import DeploymentStarter
+from klambda_gateway.scale.starters import Starters
 from klambda_gateway.settings import Settings
 from klambda_gateway.watch import Mirrors
 from klambda_kube.api import Api
@@ -58,12 +62,21 @@ class ScaleParts:
         self._minimums = minimums
         patience = settings.scheduling_patience
         self.starter = DeploymentStarter(api, mirrors.known)
+        pods_made = metrics.counter("bare_pods", "Instances started as bare Pods, for bursts.")
+        starters = Starters(
+            self.starter,
+            PodStarter(api),
+            Rush(settings.controller_rate),
+            bare=registry.bare,
+            now=registry.clock,
+            count=pods_made.inc,
+        )
         failures = metrics.counter(
             "start_failures", "Starts of instances that failed, by reason.", ("reason",)
         )
         self.demand = Demand(
             registry,
-            self.starter,
+            starters,
             known=mirrors.known,
             prepare=prepare,
             report=StartsReporter(api, served_by=table.served_by, now=utc_now).report,

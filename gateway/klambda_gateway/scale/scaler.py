@@ -137,8 +137,10 @@ class Scaler:
     def window(self, pool: InstancePool) -> Window:
         """Gather what ``decide`` needs to know of one Deployment."""
         pods = list(pool.pods())
+        bare = [each for each in pods if each.pod is not None and each.pod.bare]
+        kept = [each for each in pods if each.pod is None or not each.pod.bare]
         replicas = self._starter.replicas(pool.key)
-        serving = [each for each in pods if each.serving]
+        serving = [each for each in kept if each.serving]
         return Window(
             replicas=replicas,
             waiting=len(pool.waiters),
@@ -156,19 +158,23 @@ class Scaler:
                 and each.idle_since is not None
                 and not each.spoilt
             ),
-            done=tuple(each.uid for each in pods if _done(each)),
+            done=tuple(each.uid for each in kept if _done(each)),
             ended=tuple(each.uid for each in pool.records.values() if _ended(each)),
-            absent=tuple(
-                Idle(uid=each.uid, since=self._absent_since(each))
-                for each in pods
-                if each.boot is None
-            ),
-            pods=len(pods),
+            absent=self._absent(kept),
+            bare=len(bare),
+            bare_done=tuple(each.uid for each in bare if _done(each)),
+            bare_absent=self._absent(bare),
+            pods=len(kept),
             ready=all(each.pod is not None and each.pod.ready for each in serving),
             starting=self._demand.in_flight(pool.key),
             provisioned=pool.ahead(),
-            coming=coming(pods, replicas),
+            coming=coming(pods, replicas + len(bare)),
             failing=self._demand.failing(pool.key),
+        )
+
+    def _absent(self, pods: Iterable[Record]) -> tuple[Idle, ...]:
+        return tuple(
+            Idle(uid=each.uid, since=self._absent_since(each)) for each in pods if each.boot is None
         )
 
     def _absent_since(self, record: Record) -> float:

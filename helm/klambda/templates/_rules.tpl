@@ -16,6 +16,12 @@
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, patch, delete]
+{{- if .Values.burstPods.enabled }}
+# Instances that would queue behind the controller-manager.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [create]
+{{- end }}
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch]

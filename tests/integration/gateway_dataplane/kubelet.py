@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from klambda_core.kinds import DEPLOYMENT, POD
-from klambda_core.labels import SELECTOR
+from klambda_core.labels import SELECTOR, STARTER
 from klambda_kube.api import Api
 from klambda_kube.errors import KubeError
 from tests.support.instance_peer import Init
@@ -35,6 +35,8 @@ class Kubelet:
         self._numbers = itertools.count(1)
         self.running: dict[str, Init] = {}
         """By pod name."""
+        self.bare: set[str] = set()
+        """Of those, the ones that a gateway made."""
         self.started = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -56,7 +58,11 @@ class Kubelet:
             owned.setdefault((meta["namespace"], name), []).append(pod)
         for deployment in deployments:
             meta = deployment["metadata"]
-            mine = owned.pop((meta["namespace"], meta["name"]), [])
+            all_of_it = owned.pop((meta["namespace"], meta["name"]), [])
+            mine = [pod for pod in all_of_it if STARTER not in pod["metadata"]["labels"]]
+            for pod in all_of_it:
+                if STARTER in pod["metadata"]["labels"]:
+                    await self._take(pod)
             missing = deployment["spec"]["replicas"] - len(mine)
             for _ in range(missing):
                 await self._make(deployment)
@@ -66,6 +72,16 @@ class Kubelet:
         for orphans in owned.values():
             for pod in orphans:
                 await self._remove(pod)
+        there = {pod["metadata"]["name"] for pod in pods}
+        for name in self.bare - there:  # the gateway deleted it
+            self.bare.discard(name)
+            self._later(self._stop(self.running.pop(name)))
+
+    async def _take(self, pod: dict[str, Any]) -> None:
+        """Run a Pod that somebody else made."""
+        if pod["metadata"]["name"] not in self.running:
+            self.bare.add(pod["metadata"]["name"])
+            await self._run(pod)
 
     async def _make(self, deployment: dict[str, Any]) -> None:
         template, meta = deployment["spec"]["template"], deployment["metadata"]
@@ -76,12 +92,16 @@ class Kubelet:
             {"metadata": {**template["metadata"], "name": name}, "spec": template["spec"]},
             field_manager="kubelet",
         )
+        await self._run(pod)
+
+    async def _run(self, pod: dict[str, Any]) -> None:
+        meta, name = pod["metadata"], pod["metadata"]["name"]
         self.started += 1
         init = Init(self._binary, Path(self._root.name) / name, self._bootstrap)
         self.running[name] = init
         environment = {
             each["name"]: each["value"]
-            for each in template["spec"]["containers"][0]["env"]
+            for each in pod["spec"]["containers"][0]["env"]
             if "value" in each and each["name"] != "KLAMBDA_BOOTSTRAP"
         }
         environment |= {
@@ -116,6 +136,7 @@ class Kubelet:
     async def _remove(self, pod: dict[str, Any]) -> None:
         meta = pod["metadata"]
         init = self.running.pop(meta["name"], None)
+        self.bare.discard(meta["name"])
         if init is not None:
             self._later(self._stop(init))
         await self._api.delete(POD, meta["namespace"], meta["name"], uid=meta["uid"])

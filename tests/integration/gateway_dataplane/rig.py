@@ -47,6 +47,8 @@ class World:
         self.may_start = asyncio.Event()
         """Cleared: pods stay pending."""
         self.may_start.set()
+        self.bare = False
+        """Starts make bare Pods."""
         self.starts: list[int] = []
         self.broken: dict[str, Any] = {}
         """PodFacts members of pods that do not come up."""
@@ -77,7 +79,8 @@ class World:
         if facts is None:
             raise NotFound(404, "NotFound", key.name)
         self.starts.append(count)
-        self.deployments[key] = dataclasses.replace(facts, replicas=facts.replicas + count)
+        if not self.bare:
+            self.deployments[key] = dataclasses.replace(facts, replicas=facts.replicas + count)
         for _ in range(count):
             task = asyncio.get_running_loop().create_task(self._pod(key))
             self._tasks.add(task)
@@ -95,6 +98,7 @@ class World:
             name=f"{key.name}-{number}",
             uid=f"uid-{number}",
             deployment=key.name,
+            bare=self.bare,
         )
         self.show(pod)
         if self.broken:

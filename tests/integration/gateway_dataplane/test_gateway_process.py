@@ -259,6 +259,46 @@ def test_a_gateway_that_is_told_to_end_finishes_what_runs(
     control_plane.restart(1)
 
 
+@pytest.fixture
+def rushed(control_plane: ControlPlane) -> Iterator[None]:
+    """Gateway 1 takes every start for one that would queue behind the controller-manager."""
+    gateway = control_plane.gateways[1]
+    for rate in ("4", "0"):
+        gateway.process.terminate()
+        gateway.process.wait(60)
+        gateway.environment["KLAMBDA_CONTROLLER_RATE"] = rate
+        control_plane.restart(1)
+        if rate == "4":
+            yield
+
+
+def test_a_burst_is_served_by_bare_pods_which_go_like_others(
+    control_plane: ControlPlane, name: str, rushed: None
+) -> None:
+    source = "import time\ndef handler(event, context):\n    time.sleep(0.5)\n    return event\n"
+    create(control_plane, name, source)
+    kubelet, client = control_plane.kubelet, control_plane.client(1)
+    assert kubelet is not None
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(lambda n: invoke(client, name, n), range(6))) == list(range(6))
+    mine = {pod for pod in kubelet.bare.copy() if pod.startswith(f"{name}-")}
+    assert 1 <= len(mine) <= 6
+    [deployment] = [
+        each
+        for each in control_plane.server.request("GET", DEPLOYMENT.path("default"))[1]["items"]
+        if each["metadata"]["labels"]["klambda.io/function"] == name
+    ]
+    assert deployment["spec"]["replicas"] == 0
+    assert invoke(control_plane.client(0), name, 7) == 7, "the other gateway knows them too"
+    wait_for(lambda: not pods(control_plane, name), "the idle ones go")
+    assert invoke(control_plane.client(0), name, 8) == 8
+    settled(client, name)
+    client.update_function_code(FunctionName=name, ZipFile=code(answers("new")))
+    settled(client, name)
+    wait_for(lambda: invoke(client, name) == "new", "it is updated")
+    wait_for(lambda: len(pods(control_plane, name)) == 1, "the old one goes")
+
+
 def pods(control_plane: ControlPlane, name: str) -> list[Init]:
     """The pods of a function, or of its revisions of such a name."""
     assert control_plane.kubelet is not None

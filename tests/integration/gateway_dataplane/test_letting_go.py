@@ -111,6 +111,31 @@ async def test_a_minimum_is_started_before_anybody_asks_and_stays() -> None:
         assert world.starts == [2], "it met one that was there"
 
 
+async def test_a_bare_pod_is_drained_and_deleted_and_replicas_are_left_alone() -> None:
+    async with running() as world:
+        made, pods = scaler(world)
+        gateway = world.gateways[0]
+        await gateway.invoke()
+        first = world.only()
+        world.bare = True
+        first.state = "busy"  # another gateway's request
+        for wire in first.wires:
+            first._state(wire)
+        await until(lambda: not known_idle(world, first))
+        assert (await gateway.invoke(b"2")).payload == b"2"
+        [second] = [each for each in world.instances.values() if each is not first]
+        await until(lambda: known_idle(world, second))
+        window = made.window(gateway.registry.pool(key(world)))
+        assert (window.replicas, window.pods, window.bare) == (1, 1, 1)
+        await made.tick()
+        await until(lambda: gateway.registry.records[second.uid].drained)
+        assert not pods.deleted, "asked first"
+        await made.tick()
+        assert pods.deleted == [second.pod]
+        assert world.replicas(key(world)) == 1
+        assert first.state == "busy"
+
+
 async def test_what_is_not_ready_yet_holds_the_others_back() -> None:
     """A ReplicaSet would kill the freshest, which may be busy, and not the drained one."""
     gate = asyncio.Event()

@@ -137,6 +137,15 @@ def test_one_decision(seen: Window, spec: Spec, expected: Targets) -> None:
         (window(failing=True), MINIMUM, NOTHING),
         (window(), dataclasses.replace(MINIMUM, superseded=True), NOTHING),
         (window(), dataclasses.replace(MINIMUM, provisioned=3), Targets(start=3)),
+        # bare pods: deleted when done or given up; they count for the minimum
+        (window(bare=1, bare_done=("b",)), SPEC, Targets(delete=("b",))),
+        (window(bare=1, bare_absent=idle(60)), SPEC, Targets(delete=("i0",))),
+        (window(bare=1, bare_absent=idle(59)), SPEC, NOTHING),
+        (window(bare=1, bare_absent=idle(60), waiting=1), SPEC, NOTHING),
+        (window(bare=1, bare_absent=idle(0)), OLD, Targets(delete=("i0",))),
+        (window(bare=2), MINIMUM, NOTHING),
+        (window(bare=2, bare_done=("b",)), MINIMUM, Targets(delete=("b",), start=1)),
+        (window(bare=2, done=("d",)), MINIMUM, Targets(release=("d",), replicas=0)),
         # while starts fail nothing is started, and what is on its way is not given up
         (window(failing=True), kept(2), NOTHING),
         (window(absent=idle(900, 900), coming=2), kept(2), NOTHING),
