@@ -91,6 +91,12 @@ crds: venv ## generate crds/*.yaml from the models, and the chart's copies
 
 bench: bench-hop bench-init bench-events bench-scaling bench-cold ## all measurements
 
+bench-burst: venv ## bursts from zero, and 500 Functions applied, on the cluster of `make up`
+	@$(RUN)python -m tools.bench.burst
+
+bench-starters: venv ## replicas against bare Pods under both client limits; no cluster
+	@$(RUN)python -m tools.bench.starters
+
 bench-cold: venv ## cold starts by phase, on the cluster of `make up`
 	@$(RUN)python -m tools.bench.cold
 

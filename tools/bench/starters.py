@@ -174,7 +174,7 @@ async def measure(server: ApiServer, label: str, rounds: int) -> list[str]:
             seen: dict[str, list[list[float]]] = {way: [] for way in WAYS}
             for number in range(rounds):
                 for way, start in WAYS.items():
-                    name = f"{way[:4]}-{count}-{number}-{len(label)}".lower()
+                    name = f"{label[:3]}-{way[:4]}-{count}-{number}".lower()
                     namespace = server.create_namespace(name)
                     await account(api, namespace)
                     names = await functions(api, namespace, count)
@@ -219,7 +219,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    rounds: int = parser.parse_args().rounds
+    parser.add_argument("--only", choices=["default", "raised"], help="one kind of limits")
+    options = parser.parse_args()
     print("| functions x instances | controller-manager | starter | p50 s | p95 s | last s |")
     print("|---|---|---|--:|--:|--:|")
     with running_apiserver(crds=()) as server:
@@ -230,8 +231,9 @@ def main() -> None:
             "PATCH", "/api/v1/nodes/paper/status", status, "application/merge-patch+json"
         )
         for label, limits in LIMITS.items():
-            with controllers(server, limits):
-                asyncio.run(measure(server, label, rounds))
+            if options.only is None or label.startswith(options.only):
+                with controllers(server, limits):
+                    asyncio.run(measure(server, label, options.rounds))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 WRITES_BESIDE: Final = 4
-"""Scaling the ReplicaSet, and the two controllers' status of it (measured: docs/adr/0027)."""
+"""Scaling the ReplicaSet, and the two controllers' status of it (measured: docs/adr/0029)."""
 BURST: Final = 1.5
 """How much of a second's writes may come at once: the controller-manager's default is 30 of 20."""
 SHARE: Final = 0.5
