@@ -152,4 +152,4 @@ lock: venv $(UV) ## resolve all dependencies anew, within pyproject's and *.in's
 	  -o runtimes/python3.13/requirements.lock
 	@for node in nodejs22.x nodejs24.x; do \
 	  $(COMPILE) runtimes/$$node/build.in --python-version 3.13 -o runtimes/$$node/build.lock; done
-	@sed -i '1,2c# Made by `make lock`.' requirements/*.lock runtimes/*/*.lock
+	@sed -i '1,2c# Made by `make lock`.' requirements/*.lock runtimes/python*/*.lock runtimes/nodejs*/*.lock

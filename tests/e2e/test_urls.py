@@ -28,7 +28,7 @@ def handler(event, context):
     match event["rawPath"]:
         case "/made":
             return {"statusCode": 201, "headers": {"X-Made": "yes", "Content-Type": "text/html",
-                    "Access-Control-Allow-Origin": "*"}, "cookies": ["a=1", "b=2; Secure"],
+                    "WWW-Authenticate": "Bearer"}, "cookies": ["a=1", "b=2; Secure"],
                     "body": "PGI+", "isBase64Encoded": True}
         case "/text":
             return "plain"
@@ -53,6 +53,10 @@ export const handler = awslambda.streamifyResponse(async (event, stream) => {
   stream.end();
 });
 """
+FORBIDDEN = (
+    '{"Message":"Forbidden. For troubleshooting Function URL authorization issues, see: '
+    'https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"}'
+)
 CORS = {"AllowOrigins": ["https://app.example"], "AllowMethods": ["PUT"], "MaxAge": 60}
 
 
@@ -97,7 +101,7 @@ def url(cluster: Cluster, echo: str) -> str:
     made = cluster.aws.create_function_url_config(FunctionName=echo, AuthType="NONE", Cors=CORS)
     address: str = made["FunctionUrl"]
     closed = curl(address)
-    assert (closed.status, closed.body) == (403, '{"Message":"Forbidden"}')
+    assert (closed.status, closed.body) == (403, FORBIDDEN)
     given = {"FunctionName": echo, "Principal": "*"}
     cluster.aws.add_permission(
         **given, StatementId="url", Action="lambda:InvokeFunctionUrl", FunctionUrlAuthType="NONE"
@@ -131,7 +135,7 @@ def test_the_event_is_payload_format_2(cluster: Cluster, echo: str, url: str) ->
     assert event == {
         "version": "2.0",
         "routeKey": "$default",
-        "rawPath": "/a b/c",
+        "rawPath": "/a%20b/c",
         "rawQueryString": "x=1&x=2&y=%C3%A9",
         "cookies": ["k=v", "l=w"],
         "headers": {
@@ -139,6 +143,7 @@ def test_the_event_is_payload_format_2(cluster: Cluster, echo: str, url: str) ->
             "user-agent": "test/1",
             "accept": "*/*",
             "x-two": "1,2",
+            "cookie": "k=v; l=w",
             "content-type": "text/plain",
             "content-length": "6",
             "x-forwarded-for": source,
@@ -176,6 +181,7 @@ def test_answers_are_mapped(url: str) -> None:
     assert (made.status, made.body) == (201, "<b>")
     assert made.header("x-made") == "yes"
     assert made.header("content-type") == "text/html"
+    assert made.header("x-amzn-remapped-www-authenticate") == "Bearer"
     assert [v for k, v in made.headers if k == "set-cookie"] == ["a=1", "b=2; Secure"]
     assert curl(url + "text").body == "plain"
     for path in ("fail", "bad"):
@@ -198,6 +204,8 @@ def test_the_platform_answers_browsers(url: str) -> None:
     asking = ("-H", "Origin: https://app.example")
     preflight = curl(url, "-X", "OPTIONS", *asking, "-H", "Access-Control-Request-Method: PUT")
     assert (preflight.status, preflight.body) == (200, "")
+    assert preflight.header("content-type") == "application/json"
+    assert preflight.header("x-amzn-trace-id") is None
     assert preflight.header("access-control-allow-origin") == "https://app.example"
     assert preflight.header("access-control-allow-methods") == "PUT"
     assert preflight.header("access-control-max-age") == "60"
@@ -213,7 +221,7 @@ def test_an_aliass_iam_url_takes_signed_requests_only(cluster: Cluster, echo: st
         FunctionName=echo, Qualifier="live", AuthType="AWS_IAM"
     )
     address = made["FunctionUrl"]
-    assert curl(address).body == '{"Message":"Forbidden"}'
+    assert curl(address).body == FORBIDDEN
 
     credentials = cluster.session.get_credentials()
     request = botocore.awsrequest.AWSRequest(method="PUT", url=address + "x?b=2&a=1", data=b"{}")
@@ -225,7 +233,9 @@ def test_an_aliass_iam_url_takes_signed_requests_only(cluster: Cluster, echo: st
     iam = context["authorizer"]["iam"]
     assert iam["accessKey"] == cluster.env["AWS_ACCESS_KEY_ID"]
     assert iam["userArn"].startswith(f"arn:aws:iam::{context['accountId']}:user/")
-    assert curl(address + "other", *words).status == 403
+    wrong = curl(address + "other", *words)
+    assert (wrong.status, wrong.header("x-amzn-errortype")) == (403, "InvalidSignatureException")
+    assert json.loads(wrong.body)["message"].startswith("The request signature we calculated")
 
     presigned = botocore.awsrequest.AWSRequest(method="GET", url=address + "arn")
     signer = botocore.auth.SigV4QueryAuth(credentials, "lambda", "us-east-1", expires=60)

@@ -26,6 +26,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from anycrc import Model
+
 from klambda_core import errors
 from klambda_core.errors import LambdaError
 from klambda_core.signer import ALGORITHM
@@ -43,12 +45,17 @@ _SIGNATURE: Final = b"chunk-signature="
 _TRAILER_SIGNATURE: Final = "x-amz-trailer-signature"
 _CRLF: Final = b"\r\n"
 
+CRC32C: Final = Model("CRC32C")
+CRC64NVME: Final = Model("CRC64-NVME")
+
 _CHECKSUMS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "x-amz-checksum-crc32": lambda data: zlib.crc32(data).to_bytes(4, "big"),
+    "x-amz-checksum-crc32c": lambda data: CRC32C.calc(data).to_bytes(4, "big"),
+    "x-amz-checksum-crc64nvme": lambda data: CRC64NVME.calc(data).to_bytes(8, "big"),
     "x-amz-checksum-sha1": lambda data: hashlib.sha1(data, usedforsecurity=False).digest(),
     "x-amz-checksum-sha256": lambda data: hashlib.sha256(data).digest(),
 }
-"""Checked when they come; others (crc32c, crc64nvme) are covered by the signature alone."""
+"""Checked when they come: all that AWS's clients know."""
 
 
 def is_chunked(claim: Claim) -> bool:

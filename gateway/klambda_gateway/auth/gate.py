@@ -25,6 +25,8 @@ from klambda_gateway.auth.sigv4 import Verifier
 UNHASHED: Final = STREAMING | {UNSIGNED}
 """Declarations beside which the body's own hash is not looked at."""
 
+LAMBDA: Final = "lambda"
+"""The service that signatures are scoped to."""
 CALLERS_KEPT = 4096
 
 
@@ -74,12 +76,22 @@ class Gate:
             body = chunked.decode(request, claim, body, signing)
         return self._caller(key, claim.common.service), body
 
-    def identify(self, request: Signable, body: bytes) -> Caller:
-        """Check the signature of a request whose body is what it is. Raises as ``authenticate``."""
-        return self.identify_hashed(request, hashlib.sha256(body).hexdigest())
+    def admit(self, request: Signable, body: bytes) -> tuple[Caller, bytes]:
+        """``authenticate`` at a function URL: for lambda, and with a body that is signed.
+
+        Lambda's URLs take no unsigned payloads (CloudFront developer guide, "Restrict access to an
+        AWS Lambda function URL origin"; S: also not by ``UNSIGNED-PAYLOAD``).
+        """
+        claim = read_claim(request)
+        if claim.common.service != LAMBDA:
+            text = f"Credential should be scoped to correct service: '{LAMBDA}'. "
+            raise LambdaError(errors.INVALID_SIGNATURE, text)
+        if claim.payload == UNSIGNED:
+            raise mismatch()
+        return self.authenticate(request, body)
 
     def identify_hashed(self, request: Signable, body_sha256: str) -> Caller:
-        """``identify`` for a body that was hashed already (any text when it is not signed)."""
+        """Check the signature of a request whose body was hashed (any text: it is not signed)."""
         claim = read_claim(request)
         if chunked.is_chunked(claim):
             raise LambdaError(

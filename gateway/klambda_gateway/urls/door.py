@@ -29,12 +29,20 @@ from klambda_gateway.auth.policy import INVOKE_URL, allows_url, principal_of
 from klambda_gateway.invoke.header import new_trace_id
 from klambda_gateway.invoke.model import InvokeAnswer, Invoker, InvokeRequest
 from klambda_gateway.urls.config import IAM
-from klambda_gateway.urls.cors import is_preflight
+from klambda_gateway.urls.cors import Preflight
 from klambda_gateway.urls.event import IamCaller, Meeting, event_of
 from klambda_gateway.urls.metrics import Unmeasured, Watching
-from klambda_gateway.urls.refusals import Refused, failed, forbidden, too_large, translated, unknown
+from klambda_gateway.urls.refusals import (
+    Refused,
+    failed,
+    forbidden,
+    too_large,
+    translated,
+    unknown,
+    unproven,
+)
 from klambda_gateway.urls.request import Network, UrlRequest, origin_of
-from klambda_gateway.urls.response import Answer, Head, Malformed, answer_of
+from klambda_gateway.urls.response import JSON_TYPE, Answer, Head, Malformed, answer_of
 from klambda_gateway.urls.stream import Body, StreamedAnswer, begin
 from klambda_gateway.urls.table import UrlTable, UrlTarget
 from klambda_obs import logs
@@ -122,13 +130,13 @@ class UrlDoor:
         began = asyncio.get_running_loop().time()
         request_id = self._new_id()
         trace = request.header(b"x-amzn-trace-id") or new_trace_id()
-        ours = {"x-amzn-RequestId": request_id, "X-Amzn-Trace-Id": trace}
         target = self._table.get(visit.url_id)
         answer = await self._answered(target, request, unread, request_id, trace)
         self._watching.answered(answer.head.status, asyncio.get_running_loop().time() - began)
         if target is not None:
             answer = _with_cors(answer, target, request)
-        return _complete(answer, ours)
+        ours = {"x-amzn-RequestId": request_id}
+        return _complete(answer, ours | {"X-Amzn-Trace-Id": trace} if answer.traced else ours)
 
     # --- the story --------------------------------------------------------------------------------
 
@@ -158,9 +166,11 @@ class UrlDoor:
     async def _served(
         self, target: UrlTarget, request: UrlRequest, request_id: str, trace: str
     ) -> Served:
-        if (origin := _asking(target, request)) is not None and target.config.cors is not None:
-            return Answer(head=Head(headers=target.config.cors.preflight(origin)), body=b"")
-        caller = await self._admitted(target, request)
+        rules, question = target.config.cors, _asked(request)
+        if rules is not None and question is not None:
+            headers = [("content-type", JSON_TYPE), *rules.preflight(question)]
+            return Answer(head=Head(headers=headers), body=b"", traced=False)
+        caller, request = await self._admitted(target, request)
         meeting = Meeting(
             url_id=target.id,
             domain_name=self._place.host(target.id),
@@ -190,24 +200,32 @@ class UrlDoor:
             trace_id=meeting.trace_id,
         )
 
-    async def _admitted(self, target: UrlTarget, request: UrlRequest) -> IamCaller | None:
-        """Let in: anybody where the URL is open, else who signed and may. Raises Refused."""
+    async def _admitted(
+        self, target: UrlTarget, request: UrlRequest
+    ) -> tuple[IamCaller | None, UrlRequest]:
+        """Let in: anybody where the URL is open, else who signed and may. Raises Refused.
+
+        The request comes back with the body that its sender meant.
+        """
         if target.config.open:
-            return None
+            return None, request
         if target.config.auth_type != IAM:
             raise forbidden()
         try:
-            caller = await self._identified(request)
+            caller, body = await self._identified(request)
         except LambdaError as error:
-            raise forbidden() from error
-        if caller.service != "lambda" or not await self._may(caller, target):
+            if error.error is errors.MISSING_AUTHENTICATION_TOKEN:
+                raise forbidden() from error
+            raise unproven(error) from error
+        if not await self._may(caller, target):
             raise forbidden()
-        return IamCaller(
+        iam = IamCaller(
             access_key=caller.access_key_id,
             account=caller.account,
             arn=caller.arn,
             user_id=caller.user_id,
         )
+        return iam, request if body is request.body else request.unchunked(body)
 
     async def _may(self, caller: Caller, target: UrlTarget) -> bool:
         """Ask the policy, and RBAC: at home one of them is enough, abroad the policy must."""
@@ -231,7 +249,7 @@ class UrlDoor:
         account = self._account_of(target.namespace)
         return function_arn(self._place.region, account, target.function, target.qualifier)
 
-    async def _identified(self, request: UrlRequest) -> Caller:
+    async def _identified(self, request: UrlRequest) -> tuple[Caller, bytes]:
         signable = Signable(
             method=request.method,
             path=request.path if request.signed_path is None else request.signed_path,
@@ -239,8 +257,8 @@ class UrlDoor:
             headers=request.headers,
         )
         if len(request.body) <= HASHED_INLINE:
-            return self._gate.identify(signable, request.body)
-        return await asyncio.to_thread(self._gate.identify, signable, request.body)
+            return self._gate.admit(signable, request.body)
+        return await asyncio.to_thread(self._gate.admit, signable, request.body)
 
 
 def _mapped(answer: InvokeAnswer) -> Answer:
@@ -256,18 +274,19 @@ def _fit(answer: A | Malformed) -> A:
     return answer
 
 
-def _asking(target: UrlTarget, request: UrlRequest) -> str | None:
-    """The origin of a preflight that is ours to answer."""
-    if target.config.cors is None:
-        return None
+def _asked(request: UrlRequest) -> Preflight | None:
+    """A browser's question, when the request is one."""
     origin = request.header(b"origin")
-    asked = request.header(b"access-control-request-method")
-    return origin if is_preflight(request.method, origin, asked) else None
+    method = request.header(b"access-control-request-method")
+    if request.method != "OPTIONS" or origin is None or method is None:
+        return None
+    headers = request.header(b"access-control-request-headers") or ""
+    return Preflight(origin=origin, method=method, headers=headers)
 
 
 def _with_cors(answer: Served, target: UrlTarget, request: UrlRequest) -> Served:
     rules = target.config.cors
-    if rules is None or _asking(target, request) is not None:
+    if rules is None or _asked(request) is not None:
         return answer
     headers = rules.apply(answer.head.headers, request.header(b"origin"))
     return replace(answer, head=replace(answer.head, headers=headers))

@@ -2,9 +2,11 @@
 
 Place: ``urls.door`` builds it and hands it to the invoke service as the invocation's payload.
 Invariants: pure (time and ids come in); members that have nothing to say are absent, not null; the
-body is text only where the content type says so *and* it is UTF-8, otherwise base64.
+body is text only where the content type says so *and* it is UTF-8, otherwise base64; cookies stand
+in ``cookies``, one by one, and in the header; ``rawPath`` is as sent, ``path`` is decoded.
 Not here: where the request came from (``urls.request``), the way back (``urls.response``).
-Source: aws-contract d; AWS's developer guide, "Invoking Lambda function URLs".
+Sources: AWS's developer guide, "Invoking Lambda function URLs"; an event of AWS's own (S), of July
+2026, published in hotsock/voker: vokerhttp/testdata/functionurl-request.json; else aws-contract d.
 """
 
 from __future__ import annotations
@@ -67,11 +69,10 @@ def event_of(request: UrlRequest, meeting: Meeting) -> bytes:
 
 def document_of(request: UrlRequest, meeting: Meeting) -> Json:
     """The event, members in AWS's order."""
-    path = decoded(request.path)
     event: Json = {
         "version": "2.0",
         "routeKey": ROUTE,
-        "rawPath": path,
+        "rawPath": request.path.decode("latin-1") or "/",
         "rawQueryString": request.query.decode("latin-1"),
     }
     cookies = _cookies(request.headers)
@@ -80,7 +81,7 @@ def document_of(request: UrlRequest, meeting: Meeting) -> Json:
     event["headers"] = _headers(request.headers) | _platform_headers(meeting)
     if request.query:
         event["queryStringParameters"] = query_members(request.query)
-    event["requestContext"] = _context(request, meeting, path)
+    event["requestContext"] = _context(request, meeting)
     if request.body:
         event["body"], event["isBase64Encoded"] = _body(request)
     else:
@@ -112,10 +113,11 @@ def _text(encoded: bytes) -> str:
 def _headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     joined: dict[str, str] = {}
     for name, raw in headers:
-        if name == b"cookie" or name in CONNECTION:
+        if name in CONNECTION:
             continue
         key, value = name.decode("latin-1"), raw.decode("latin-1")
-        joined[key] = f"{joined[key]},{value}" if key in joined else value
+        comma = "; " if name == b"cookie" else ","  # RFC 9113, 8.2.3
+        joined[key] = f"{joined[key]}{comma}{value}" if key in joined else value
     return joined
 
 
@@ -133,7 +135,7 @@ def _cookies(headers: Sequence[tuple[bytes, bytes]]) -> list[str]:
     ]
 
 
-def _context(request: UrlRequest, meeting: Meeting, path: str) -> Json:
+def _context(request: UrlRequest, meeting: Meeting) -> Json:
     caller = meeting.caller
     context: Json = {
         "accountId": ANONYMOUS if caller is None else caller.account,
@@ -143,7 +145,7 @@ def _context(request: UrlRequest, meeting: Meeting, path: str) -> Json:
         context["authorizer"] = {"iam": _iam(caller)}
     http: Json = {
         "method": request.method,
-        "path": path,
+        "path": decoded(request.path),
         "protocol": request.protocol,
         "sourceIp": meeting.origin.source_ip,
     }

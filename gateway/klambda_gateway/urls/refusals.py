@@ -1,8 +1,11 @@
 """What the platform answers in the function's stead: statuses, texts, headers.
 
 Place: raised in ``urls.door``, answered there. Invariants: pure; a refusal says no more than AWS's
-does: whoever calls a public address learns nothing about why a function cannot run.
-Source: aws-contract d; texts marked O are ours.
+does: whoever calls a public address learns nothing about why a function cannot run; what was
+refused before any function was asked for bears no trace.
+Sources: aws-contract d; answers of AWS that people have published (S): issue 494 of awsdocs'
+aws-lambda-developer-guide (the sentence, since October 2025), and several for the errors of
+signatures and of size; texts marked O are ours.
 """
 
 from __future__ import annotations
@@ -17,27 +20,40 @@ from klambda_gateway.urls.response import JSON_TYPE, Answer, Head
 class Refused(Exception):
     """The platform answers in the function's stead."""
 
-    def __init__(self, status: int, body: bytes, *, error: str = "", content: str = JSON_TYPE):
+    def __init__(self, status: int, body: bytes, *, error: str = "", traced: bool = True):
         super().__init__(body.decode())
-        headers = [("content-type", content)]
+        headers = [("content-type", JSON_TYPE)]
         if error:
             headers.append(("x-amzn-ErrorType", error))
-        self.answer = Answer(head=Head(status=status, headers=headers), body=body)
+        self.answer = Answer(head=Head(status=status, headers=headers), body=body, traced=traced)
 
 
 def unknown() -> Refused:
     """No such URL."""
-    return Refused(HTTPStatus.FORBIDDEN, b'{"Message":null}', error="AccessDeniedException")
+    return Refused(
+        HTTPStatus.FORBIDDEN, b'{"Message":null}', error="AccessDeniedException", traced=False
+    )
 
 
 def forbidden() -> Refused:
-    """Not signed, wrongly signed, or not let in by the policy."""
-    return Refused(HTTPStatus.FORBIDDEN, b'{"Message":"Forbidden"}', error="AccessDeniedException")
+    """Not signed, or not let in by the policy (S)."""
+    return Refused(
+        HTTPStatus.FORBIDDEN,
+        b'{"Message":"Forbidden. For troubleshooting Function URL authorization issues, see: '
+        b'https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"}',
+        error="AccessDeniedException",
+        traced=False,
+    )
+
+
+def unproven(error: LambdaError) -> Refused:
+    """Wrongly signed: as the API says it (S)."""
+    return Refused(error.status, error.body(), error=error.error.name, traced=False)
 
 
 def failed() -> Refused:
     """The function failed, timed out or returned what is no answer."""
-    return Refused(HTTPStatus.BAD_GATEWAY, b"Internal Server Error", content="text/plain")
+    return Refused(HTTPStatus.BAD_GATEWAY, b"Internal Server Error")
 
 
 def unavailable() -> Refused:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -43,6 +43,20 @@ class UrlRequest:
             if key == name:
                 return value.decode("latin-1")
         return None
+
+    def unchunked(self, body: bytes) -> UrlRequest:
+        """The request as it was before its body was aws-chunked."""
+        headers: list[tuple[bytes, bytes]] = []
+        for name, value in self.headers:
+            if name == b"content-encoding":
+                codings = [each.strip() for each in value.split(b",")]
+                if kept := b",".join(each for each in codings if each != b"aws-chunked"):
+                    headers.append((name, kept))
+            elif name == b"content-length":
+                headers.append((name, str(len(body)).encode()))
+            else:
+                headers.append((name, value))
+        return replace(self, body=body, headers=headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

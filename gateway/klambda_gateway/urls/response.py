@@ -33,9 +33,12 @@ PRELUDE_END: Final = b"\0" * 8
 PRELUDE_MAX: Final = 64 << 10
 """Bytes within which a prelude must end (ours)."""
 PLATFORM: Final = frozenset(
-    ("connection", "content-length", "date", "keep-alive", "proxy-connection", "te", "trailer",
-     "transfer-encoding", "upgrade", "x-amzn-requestid", "x-amzn-trace-id")
+    ("content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding",
+     "upgrade", "x-amzn-requestid", "x-amzn-trace-id")
 )  # fmt: skip
+REMAPPED: Final = frozenset(("connection", "date", "www-authenticate"))
+"""What reaches the client under another name, as on AWS (published by many who met it: clients of
+bearer challenges find no WWW-Authenticate)."""
 STATUSES: Final = range(200, 600)
 LARGE: Final = 256 << 10
 """Bytes; a larger payload that nowhere says ``statusCode`` is passed on unparsed."""
@@ -59,6 +62,8 @@ class Answer:
 
     head: Head
     body: bytes
+    traced: bool = True
+    """Whether a function was asked for, so that there is a trace to name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +150,11 @@ def _headers(value: Any) -> list[tuple[str, str]]:
     if not isinstance(value, dict):
         raise _Unfit("headers is no object")
     pairs = ((name.lower(), _scalar(each)) for name, each in value.items() if each is not None)
-    return [_checked(name, each) for name, each in pairs if name not in PLATFORM]
+    return [_checked(_remapped(name), each) for name, each in pairs if name not in PLATFORM]
+
+
+def _remapped(name: str) -> str:
+    return f"x-amzn-remapped-{name}" if name in REMAPPED else name
 
 
 def _cookies(value: Any) -> list[tuple[str, str]]:

@@ -60,6 +60,7 @@ class StreamedAnswer:
 
     head: Head
     body: Body
+    traced: bool = True
 
 
 async def begin(stream: InvokeStream) -> StreamedAnswer | Malformed:

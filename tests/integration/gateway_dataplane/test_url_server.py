@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -24,7 +24,7 @@ INVOKE = "/2015-03-31/functions/area/invocations"
 
 
 @asynccontextmanager
-async def serving(**url: str) -> AsyncIterator[tuple[World, int, str]]:
+async def serving(**url: Any) -> AsyncIterator[tuple[World, int, str]]:
     """A world whose URL is served on a port, under this Host."""
     world = World()
     host = host_of(world.function(url=NONE | url))
@@ -72,7 +72,11 @@ async def test_the_path_arrives_as_it_was_sent() -> None:
         target = "/a%20b//..%2F?x=%20&y=+"
         await exchange(port, request(host, f"GET {target} HTTP/1.1", CLOSE))
         event = world.invoker.event
-        assert (event["rawPath"], event["rawQueryString"]) == ("/a b//../", "x=%20&y=+")
+        assert (event["rawPath"], event["rawQueryString"]) == (
+            "/a%20b//..%2F",
+            "x=%20&y=+",
+        )
+        assert event["requestContext"]["http"]["path"] == "/a b//../"
 
 
 async def test_a_path_of_the_apis_is_the_functions_too() -> None:
@@ -106,6 +110,53 @@ async def test_answers_with_and_without_bodies(
         assert (length in head) if length else (b"content-length" not in head)
 
 
+CORS = {
+    "allowOrigins": ["https://app.example"], "allowMethods": ["PUT"], "allowHeaders": ["x-a"],
+    "exposeHeaders": ["x-b"], "maxAge": 60, "allowCredentials": True,
+}  # fmt: skip
+ORIGIN = "Origin: https://app.example"
+
+
+async def test_browsers_are_answered_for_the_function() -> None:
+    async with serving(cors=CORS) as (world, port, host):
+        world.invoker.returns = {"statusCode": 200, "headers": {"X-B": "1"}, "body": "ok"}
+
+        async def asked(line: str, *headers: str) -> tuple[list[bytes], bytes]:
+            head, body = split(await exchange(port, request(host, line, *headers, CLOSE)))
+            return head.split(b"\r\n"), body
+
+        question = (ORIGIN, "Access-Control-Request-Method: PUT")
+        may_a = "Access-Control-Request-Headers: X-A"
+        head, body = await asked("OPTIONS /x HTTP/1.1", *question, may_a)
+        assert (head[0], body) == (b"http/1.1 200 ok", b"")
+        assert {
+            b"content-type: application/json",
+            b"content-length: 0",
+            b"vary: origin",
+            b"access-control-allow-origin: https://app.example",
+            b"access-control-allow-methods: put",
+            b"access-control-allow-headers: x-a",
+            b"access-control-max-age: 60",
+            b"access-control-allow-credentials: true",
+        } <= set(head)
+        head, _ = await asked("OPTIONS / HTTP/1.1", *question, f"{may_a}, X-C")
+        assert not [each for each in head if each.startswith(b"access-control")]
+        assert world.invoker.requests == []
+
+        head, body = await asked("PUT / HTTP/1.1", ORIGIN)
+        assert body == b"ok"
+        assert [each for each in head if each.startswith((b"access-control", b"vary"))] == [
+            b"vary: origin",
+            b"access-control-allow-origin: https://app.example",
+            b"access-control-expose-headers: x-b",
+            b"access-control-allow-credentials: true",
+        ]
+        head, _ = await asked("GET / HTTP/1.1", "Origin: https://evil.example")
+        assert not [each for each in head if each.startswith(b"access-control")]
+        head, _ = await asked("OPTIONS / HTTP/1.1", ORIGIN)
+        assert len(world.invoker.requests) == 3, "no question: the function's own"
+
+
 async def test_a_stream_is_chunked_and_ends_only_when_it_is_whole() -> None:
     async with serving(invokeMode="RESPONSE_STREAM") as (world, port, host):
         world.invoker.streamed = Stream(b"one", b"two")
@@ -132,7 +183,7 @@ async def test_a_body_that_is_too_large_is_answered() -> None:
         large = b"x" * (limits.PAYLOAD_SYNC_MAX + 1)
         head, body = split(await exchange(port, request(host, "POST / HTTP/1.1", body=large)))
         assert head.startswith(b"http/1.1 413")
-        assert body.startswith(b'{"Message":"Request Entity Too Large"}')
+        assert body.startswith(b'{"Message":"Request must be smaller than 6291456 bytes')
         assert world.invoker.requests == []
         continuing = request(host, "POST / HTTP/1.1", "Expect: 100-continue", CLOSE, body=b"{}")
         answer = await exchange(port, continuing, [len(continuing) - 2])

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import zlib
 
+import awscrt.checksums
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,11 +125,13 @@ def test_signed_trailers_need_their_signature() -> None:
     assert refusal(SIGNED_TRAILER, body).error.name == "InvalidSignatureException"
 
 
-@pytest.mark.parametrize("name", ["crc32", "sha1", "sha256"])
+@pytest.mark.parametrize("name", ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"])
 def test_checksums_of_unsigned_bodies_are_checked(name: str) -> None:
     data = b"what boto3 sends over https"
     sums = {
         "crc32": zlib.crc32(data).to_bytes(4, "big"),
+        "crc32c": awscrt.checksums.crc32c(data).to_bytes(4, "big"),
+        "crc64nvme": awscrt.checksums.crc64nvme(data).to_bytes(8, "big"),
         "sha1": hashlib.sha1(data).digest(),
         "sha256": hashlib.sha256(data).digest(),
     }

@@ -158,16 +158,16 @@ def test_the_gate_proves_a_sessions_signature(world: World) -> None:
             key_id=members["accessKeyId"],
         )  # fmt: skip
 
-    caller = gate.identify(*request())
+    caller, _ = gate.authenticate(*request())
     assert caller.arn == f"arn:aws:sts::{ACCOUNT}:assumed-role/worker/orders"
     assert (caller.user, caller.namespace) == (OWN[0], "team-a")
     with pytest.raises(LambdaError, match="does not match"):
-        gate.identify(*request(secretAccessKey="wrong"))
+        gate.authenticate(*request(secretAccessKey="wrong"))
     with pytest.raises(LambdaError, match="security token"):
-        gate.identify(*request(sessionToken="wrong"))
+        gate.authenticate(*request(sessionToken="wrong"))
     plain = Gate(OneKey(), region=REGION, account_of=lambda _: ACCOUNT)
     with pytest.raises(LambdaError, match="security token"):
-        plain.identify(*request())
+        plain.authenticate(*request())
 
 
 def test_names() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -247,10 +247,14 @@ def signed(
     service: str = "lambda",
     secret: str | None = None,
     query: str = "",
+    payload: str = "",
+    more: Mapping[str, str] | None = None,
 ) -> list[tuple[str, str]]:
-    """Headers that botocore signs a request with."""
+    """Headers that botocore signs a request with; ``payload``: the hash that is declared."""
     url = f"http://{host}{path}" + (f"?{query}" if query else "")
-    request = botocore.awsrequest.AWSRequest(method=method, url=url, data=body)
+    declared = {"X-Amz-Content-SHA256": payload} if payload else {}
+    given = {**declared, **(more or {})}
+    request = botocore.awsrequest.AWSRequest(method=method, url=url, data=body, headers=given)
     credentials = botocore.credentials.Credentials(key, secret or KEYS[key].secret)
     botocore.auth.SigV4Auth(credentials, service, PLACE.region).add_auth(request)
     return list(request.headers.items())

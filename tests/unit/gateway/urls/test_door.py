@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 
 import botocore.auth
@@ -12,10 +13,14 @@ import pytest
 
 from klambda_core import errors, limits
 from klambda_core.errors import LambdaError
+from klambda_gateway.auth.chunked import CRC64NVME
 from klambda_gateway.wire.room import DISCARDED_MAX, HELD_MAX
 from tests.unit.gateway.urls.rig import IAM, NONE, PLACE, World, host_of, signed
 
-FORBIDDEN = b'{"Message":"Forbidden"}'
+FORBIDDEN = (  # S: since October 2025
+    b'{"Message":"Forbidden. For troubleshooting Function URL authorization issues, see: '
+    b'https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"}'
+)
 CORS = {"allowOrigins": ["https://a.example"], "allowMethods": ["PUT"]}
 
 
@@ -48,7 +53,7 @@ async def test_hosts_of_urls_are_served_and_all_others_passed_on(world: World) -
 
 async def test_urls_answer_by_path_where_their_names_do_not_resolve(world: World) -> None:
     url = world.function(url=NONE)
-    for path, seen in ((f"/_url/{url}/a%20b/c", "/a b/c"), (f"/_url/{url}", "/"),
+    for path, seen in ((f"/_url/{url}/a%20b/c", "/a%20b/c"), (f"/_url/{url}", "/"),
                        (f"/_url/{url}//x", "//x")):  # fmt: skip
         world.invoker.requests.clear()
         assert (await world.get("127.0.0.1:8080", path)).status == 200
@@ -74,8 +79,9 @@ async def test_unknown_ids_are_403_with_a_null_message(world: World, host: str, 
     got = await world.get(host, path)
     assert (got.status, got.body) == (403, b'{"Message":null}')
     assert got.header("x-amzn-errortype") == "AccessDeniedException"
+    assert got.header("content-type") == "application/json"
     assert got.header("x-amzn-requestid")
-    assert str(got.header("x-amzn-trace-id")).startswith("Root=1-")
+    assert got.header("x-amzn-trace-id") is None  # S
     assert world.counted == [403]
 
 
@@ -154,6 +160,7 @@ async def test_a_failed_function_and_a_malformed_answer_are_502(world: World) ->
     failed = await world.get(host_of(url))
     for got in (malformed, failed):
         assert (got.status, got.body) == (502, b"Internal Server Error")
+        assert str(got.header("x-amzn-trace-id")).startswith("Root=1-")
 
 
 async def test_six_megabytes_are_the_limit_for_body_and_event(world: World) -> None:
@@ -163,7 +170,12 @@ async def test_six_megabytes_are_the_limit_for_body_and_event(world: World) -> N
     ok = await world.get(host_of(url), method="POST", headers=text, body=[b"x" * half])
     assert ok.status == 200
     # Fits as a body, but not as the base64 in an event.
-    assert (await world.get(host_of(url), method="POST", body=[b"x" * half] * 2)).status == 413
+    got = await world.get(host_of(url), method="POST", body=[b"x" * half] * 2)
+    assert got.status == 413
+    assert json.loads(got.body) == {  # S
+        "Message": "Request must be smaller than 6291456 bytes for the InvokeFunction operation"
+    }
+    assert got.header("x-amzn-errortype") == "RequestEntityTooLargeException"
     over = await world.get(
         host_of(url), method="POST", headers=text, body=[b"x" * half] * 2 + [b"y"]
     )
@@ -246,25 +258,87 @@ async def test_iam_takes_presigned_requests_also_by_path(world: World) -> None:
         assert (await world.get(host, path, query=query + "&b=2")).status == 403
 
 
+INVALID = "InvalidSignatureException"
+MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your "
+    "AWS Secret Access Key and signing method. Consult the service documentation for details."
+)
+
+
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "error", "message"),
     [
-        lambda _: [],
-        lambda _: [("authorization", "Bearer x")],
-        lambda host: signed(host, secret="wrong"),
-        lambda host: signed(host, "/other"),
-        lambda _: signed("evil.example"),
-        lambda host: signed(host, service="execute-api"),
-        lambda host: [(k, v.replace("AKIAOWN", "AKIANOBODY")) for k, v in signed(host)],
+        (lambda host: signed(host, secret="wrong"), INVALID, MISMATCH),
+        (lambda host: signed(host, "/other"), INVALID, MISMATCH),
+        (lambda _: signed("evil.example"), INVALID, MISMATCH),
+        (
+            lambda host: signed(host, service="execute-api"),
+            INVALID,
+            "Credential should be scoped to correct service: 'lambda'. ",
+        ),
+        (
+            lambda host: [(k, v.replace("AKIAOWN", "AKIANOBODY")) for k, v in signed(host)],
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.",
+        ),
+        (lambda host: signed(host, payload="UNSIGNED-PAYLOAD"), INVALID, MISMATCH),
+        (lambda host: signed(host, payload="0" * 64), INVALID, MISMATCH),
+        (
+            lambda _: [("authorization", "Bearer x"), ("x-amz-date", "20261127T000000Z")],
+            "IncompleteSignatureException",
+            "Unsupported AWS 'algorithm': 'Bearer'.",
+        ),
     ],
 )
-async def test_iam_refuses_everything_else_in_the_same_words(
-    world: World, bad: Callable[[str], list[tuple[str, str]]]
+async def test_a_wrong_signature_is_told_as_the_api_does(
+    world: World, bad: Callable[[str], list[tuple[str, str]]], error: str, message: str
 ) -> None:
+    """S: published answers of URLs with AWS_IAM, 2025 and 2026."""
     host = host_of(world.function(url=IAM))
     got = await world.get(host, headers=bad(host))
-    assert (got.status, got.body) == (403, FORBIDDEN)
+    assert got.status == 403
+    assert json.loads(got.body) == {"message": message}
+    assert got.header("x-amzn-errortype") == error
+    assert got.header("content-type") == "application/json"
+    assert got.header("x-amzn-requestid")
+    assert got.header("x-amzn-trace-id") is None
     assert world.invoker.requests == []
+
+
+async def test_iam_refuses_who_does_not_sign_and_who_may_not(world: World) -> None:
+    host = host_of(world.function(url=IAM))
+    world.rights = False
+    for headers in ([], signed(host)):
+        got = await world.get(host, headers=headers)
+        assert (got.status, got.body) == (403, FORBIDDEN)
+        assert got.header("x-amzn-errortype") == "AccessDeniedException"
+        assert got.header("x-amzn-trace-id") is None
+    assert world.invoker.requests == []
+
+
+async def test_an_aws_chunked_body_arrives_as_it_was_meant(world: World) -> None:
+    host = host_of(world.function(url=IAM))
+    given = {
+        "X-Amz-Content-SHA256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        "Content-Encoding": "aws-chunked,gzip",
+        "Content-Type": "text/plain",
+    }
+    headers = signed(host, method="PUT", more=given)
+    crc = b64encode(CRC64NVME.calc(b"hello").to_bytes(8, "big")).decode()
+    wire = f"5\r\nhello\r\n0\r\nx-amz-checksum-crc64nvme:{crc}\r\n\r\n".encode()
+    sent = [*headers, ("content-length", str(len(wire)))]
+    assert (await world.get(host, method="PUT", body=[wire], headers=sent)).status == 200
+    event = world.invoker.event
+    assert event["body"] == "hello"
+    assert event["headers"]["content-length"] == "5"
+    assert event["headers"]["content-encoding"] == "gzip"
+    wrong = [wire.replace(b"hello", b"hallo")]
+    got = await world.get(host, method="PUT", body=wrong, headers=sent)
+    assert (got.status, got.header("x-amzn-errortype")) == (400, "SerializationException")
+    plain = signed(host, method="PUT", more=given | {"Content-Encoding": "aws-chunked"})
+    world.invoker.requests.clear()
+    await world.get(host, method="PUT", body=[wire], headers=plain)
+    assert "content-encoding" not in world.invoker.event["headers"]
 
 
 async def test_other_accounts_need_both_statements(world: World) -> None:
@@ -321,6 +395,11 @@ async def test_preflights_are_answered_without_the_function_and_without_a_signat
     assert got.header("access-control-allow-origin") == "https://a.example"
     assert got.header("access-control-allow-methods") == "PUT"
     assert got.header("vary") == "Origin"
+    assert got.header("content-type") == "application/json"  # S, and no trace
+    assert got.header("x-amzn-trace-id") is None
+    asking[1] = ("access-control-request-method", "GET")
+    refused = await world.get(host, method="OPTIONS", headers=asking)
+    assert (refused.status, refused.header("access-control-allow-origin")) == (200, None)
     assert world.invoker.requests == []
 
 
@@ -336,7 +415,7 @@ async def test_without_rules_the_function_answers_options(world: World) -> None:
 
 async def test_answers_and_refusals_carry_the_rules_headers(world: World) -> None:
     host = host_of(world.function(url=NONE | {"cors": CORS}))
-    world.invoker.returns = {"statusCode": 200, "headers": {"Access-Control-Allow-Origin": "*"}}
+    world.invoker.returns = {"statusCode": 200}
     asking = [("origin", "https://a.example")]
     answers = [await world.get(host, headers=asking)]
     world.invoker.function_error = "Unhandled"

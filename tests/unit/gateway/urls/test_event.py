@@ -79,6 +79,7 @@ def test_the_whole_event_is_awss_example() -> None:
             "host": DOMAIN,
             "header1": "value1",
             "header2": "value1,value2",
+            "cookie": "cookie1; cookie2",  # S: aws-lambda-go issue 597; not in AWS's example
             "user-agent": "agent",
             "content-type": "text/plain; charset=utf-8",
             "x-forwarded-for": "1.2.3.4",
@@ -152,9 +153,42 @@ def test_a_signed_request_tells_who_signed_it() -> None:
         (b"/a+b", "/a+b"),
     ],
 )
-def test_the_path_is_decoded_once(sent: bytes, path: str) -> None:
+def test_the_raw_path_is_as_sent_and_the_contexts_is_decoded_once(sent: bytes, path: str) -> None:
+    """S: AWS's event for /capture/space%20value."""
     event = made(path=sent)
-    assert event["rawPath"] == event["requestContext"]["http"]["path"] == path
+    assert event["rawPath"] == (sent.decode() or "/")
+    assert event["requestContext"]["http"]["path"] == path
+
+
+def test_an_event_as_aws_made_it() -> None:
+    """S: vokerhttp/testdata/functionurl-request.json of hotsock/voker, recorded in July 2026."""
+    event = made(
+        method="POST",
+        path=b"/capture/space%20value",
+        query=b"repeat=one&repeat=two&redirect=https%3A%2F%2Fexample.com%2Fa%2Fb&literalPlus=a+b"
+        b"&encodedPlus=a%2Bb&empty=",
+        headers=[
+            (b"cookie", b"session=abc123; theme=dark"),
+            (b"content-type", b"application/json"),
+            (b"x-voker-probe", b"first"),
+            (b"x-voker-probe", b"second"),
+        ],
+        body='{"unicode":"lambda-λ"}'.encode(),
+    )
+    assert event["rawPath"] == "/capture/space%20value"
+    assert event["rawQueryString"].endswith("&literalPlus=a+b&encodedPlus=a%2Bb&empty=")
+    assert event["cookies"] == ["session=abc123", "theme=dark"]
+    assert event["headers"]["cookie"] == "session=abc123; theme=dark"
+    assert event["headers"]["x-voker-probe"] == "first,second"
+    assert event["queryStringParameters"] == {
+        "empty": "",
+        "encodedPlus": "a+b",
+        "literalPlus": "a b",
+        "redirect": "https://example.com/a/b",
+        "repeat": "one,two",
+    }
+    assert event["requestContext"]["http"]["path"] == "/capture/space value"
+    assert (event["body"], event["isBase64Encoded"]) == ('{"unicode":"lambda-λ"}', False)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +245,7 @@ def test_text_that_is_not_utf8_goes_as_base64() -> None:
 def test_cookies_of_several_headers_are_one_list_and_headers_of_the_connection_stay_out() -> None:
     event = made(
         headers=[
-            (b"cookie", b"a=1;b=2; "),
+            (b"cookie", b"a=1;b=2"),
             (b"cookie", b"c=3"),
             (b"connection", b"keep-alive"),
             (b"transfer-encoding", b"chunked"),
@@ -220,7 +254,7 @@ def test_cookies_of_several_headers_are_one_list_and_headers_of_the_connection_s
         body=b"abc",
     )
     assert event["cookies"] == ["a=1", "b=2", "c=3"]
-    assert "cookie" not in event["headers"]
+    assert event["headers"]["cookie"] == "a=1;b=2; c=3", "and the header stays, as sent"
     assert "connection" not in event["headers"]
     assert "transfer-encoding" not in event["headers"]
     assert event["headers"]["content-length"] == "3"
