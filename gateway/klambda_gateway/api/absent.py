@@ -3,8 +3,8 @@
 Theory. Managed Instances and durable functions are AWS's own machinery. Nothing of the kind can be
 made here, so making it is refused, reading it finds nothing, and lists are empty: each with an
 error type that the model gives the operation, so that every SDK binds it. Whole resource policies
-(2026) can be read, because the permissions they are made of exist; writing them as documents is
-refused. Place: operations of ``dispatch``'s table.
+(2026) can be read and deleted, because the permissions they are made of exist; writing them as
+documents is refused. Place: operations of ``dispatch``'s table.
 """
 
 from __future__ import annotations
@@ -75,7 +75,6 @@ ABSENT: Mapping[str, Handler] = {
             "CheckpointDurableExecution",
             "GetDurableExecutionState",
             "PutResourcePolicy",
-            "DeleteResourcePolicy",
         ),
         unsupported,
     ),

@@ -26,6 +26,7 @@ from klambda_gateway.api.validation import check
 from klambda_gateway.auth.bearer import is_bearer
 from klambda_gateway.auth.caller import Caller
 from klambda_gateway.auth.claim import Signable
+from klambda_gateway.auth.gate import wrong_service
 from klambda_gateway.auth.rights import action_of
 from klambda_gateway.blobs import StoreError
 from klambda_kube.errors import (
@@ -109,10 +110,7 @@ class Dispatcher:
         if caller.service == "sts":
             return sts.answer(caller, signable, request.body, request_id)
         if caller.service != "lambda":
-            raise LambdaError(
-                errors.UNKNOWN_OPERATION,
-                f"This endpoint serves lambda and sts, not '{caller.service}'.",
-            )
+            raise wrong_service()
         if async_invocations.is_ours(signable.path):
             return await async_invocations.answer(
                 self._services, caller, signable.method, signable.path

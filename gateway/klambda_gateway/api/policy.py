@@ -1,4 +1,5 @@
-"""Resource policies: AddPermission, RemovePermission, GetPolicy. Texts: aws-contract h.
+"""Resource policies: AddPermission, RemovePermission, GetPolicy; whole ones by ARN. Texts:
+aws-contract h.
 
 Theory. The object keeps AddPermission's own members, one entry per statement id; AWS's statement
 JSON is rendered from them when it is asked for. Each qualifier has its own policy: it lives on the
@@ -104,18 +105,40 @@ async def get_policy(services: Services, call: Call) -> Reply:
 
 async def get_resource_policy(services: Services, call: Call) -> Reply:
     """GetResourcePolicy: the same by ARN."""
+    return await _read(services, call, _target_by_arn(call))
+
+
+async def delete_resource_policy(services: Services, call: Call) -> Reply:
+    """DeleteResourcePolicy: 204; all statements go, those of a public URL too."""
+    holder = await holder_of(services, call, _target_by_arn(call))
+    if isinstance(holder, Lack):
+        raise errors.resource_not_found()
+
+    def decide(current: Holder) -> Json:
+        implied = _implied(current)
+        if not current.spec.policy and not implied:
+            raise errors.resource_not_found()
+        _check_policy_revision(current, call.input.get("RevisionId"))
+        closed: Json = {"url": {"public": False}} if implied else {}
+        return {"spec": closed | {"policy": None}}
+
+    await services.objects.change(holder, decide, gone=errors.resource_not_found())
+    return Reply(status=204)
+
+
+def _target_by_arn(call: Call) -> Target:
     arn = call.input["ResourceArn"]
     if isinstance(parse_function(arn), Malformed):
         raise errors.resource_not_found()
-    return await _read(
-        services, call, target_of(arn, None, region=call.region, account=call.account)
-    )
+    return target_of(arn, None, region=call.region, account=call.account)
 
 
 async def _read(services: Services, call: Call, target: Target) -> Reply:
-    holder = await _holder(services, call, target)
-    policy = [*(holder.spec.policy or []), *_implied(holder)]
-    if not policy:
+    holder = await holder_of(services, call, target)
+    if holder is Lack.ALIAS:
+        raise errors.alias_not_found(target.arn)
+    policy = [] if isinstance(holder, Lack) else [*(holder.spec.policy or []), *_implied(holder)]
+    if isinstance(holder, Lack) or not policy:
         raise errors.resource_not_found()
     text = _compact(document(policy, target.arn))
     return Reply(document={"Policy": text, "RevisionId": revision_id(holder)})

@@ -20,7 +20,7 @@ from klambda_gateway.auth import chunked
 from klambda_gateway.auth.caller import Caller as Caller
 from klambda_gateway.auth.claim import STREAMING, UNSIGNED, Claim, Scope, Signable, read_claim
 from klambda_gateway.auth.keys import AccessKey, KeyFinder
-from klambda_gateway.auth.sigv4 import Verifier
+from klambda_gateway.auth.sigv4 import Verifier, mismatch
 
 UNHASHED: Final = STREAMING | {UNSIGNED}
 """Declarations beside which the body's own hash is not looked at."""
@@ -84,8 +84,7 @@ class Gate:
         """
         claim = read_claim(request)
         if claim.common.service != LAMBDA:
-            text = f"Credential should be scoped to correct service: '{LAMBDA}'. "
-            raise LambdaError(errors.INVALID_SIGNATURE, text)
+            raise wrong_service()
         if claim.payload == UNSIGNED:
             raise mismatch()
         return self.authenticate(request, body)
@@ -137,6 +136,12 @@ class Gate:
             self._callers.clear()
         self._callers[key.access_key_id, service] = (key, caller)
         return caller
+
+
+def wrong_service() -> LambdaError:
+    """The signature is for another service (S)."""
+    text = f"Credential should be scoped to correct service: '{LAMBDA}'. "
+    return LambdaError(errors.INVALID_SIGNATURE, text)
 
 
 def _signing_key(key: AccessKey, scope: Scope) -> bytes:

@@ -243,6 +243,17 @@ def test_digits_are_ascii(world: World, client: Any, function: str) -> None:
          "ResourceNotFoundException", f"Function not found: {ARN}:9"),
         ("get_policy", NAME, 404, "ResourceNotFoundException",
          "The resource you requested does not exist."),
+        # a.3: GetPolicy looks for a policy, not for a function
+        ("get_policy", {"FunctionName": "nope"}, 404, "ResourceNotFoundException",
+         "The resource you requested does not exist."),
+        ("get_policy", {**NAME, "Qualifier": "9"}, 404, "ResourceNotFoundException",
+         "The resource you requested does not exist."),
+        ("get_policy", {**NAME, "Qualifier": "nope"}, 404, "ResourceNotFoundException",
+         f"Cannot find alias arn: {ARN}:nope"),
+        ("delete_resource_policy", {"ResourceArn": ARN}, 404, "ResourceNotFoundException",
+         "The resource you requested does not exist."),
+        ("delete_resource_policy", {"ResourceArn": f"{ARN}:9"}, 404, "ResourceNotFoundException",
+         "The resource you requested does not exist."),
         ("get_function_url_config", NAME, 404, "ResourceNotFoundException",
          "The resource you requested does not exist."),
         # API reference, FunctionUrlAuthType

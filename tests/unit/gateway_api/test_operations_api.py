@@ -407,7 +407,12 @@ def test_what_nobody_foresaw_is_a_service_exception(
 def test_other_services_are_refused(world: World) -> None:
     with pytest.raises(botocore.exceptions.ClientError) as caught:
         world.client("sqs").list_queues()
-    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert world.last is not None
+    assert world.last.headers["x-amzn-ErrorType"] == "InvalidSignatureException"
+    assert json.loads(world.last.body) == {  # S: published by users of Lambda
+        "message": "Credential should be scoped to correct service: 'lambda'. "
+    }
 
 
 def test_operations_that_are_not_there_say_so(world: World, client: Any) -> None:

@@ -71,6 +71,27 @@ def test_a_public_url_stands_for_two_statements_that_can_be_removed(
     assert "policy" not in spec(world)
 
 
+def test_a_whole_policy_is_read_and_deleted_by_arn(
+    world: World, client: Any, function: str
+) -> None:
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:area"
+    spec(world)["url"] = {"authType": "NONE", "invokeMode": "BUFFERED", "public": True}
+    client.add_permission(
+        FunctionName="area", StatementId="s", Action="lambda:InvokeFunction", Principal=OTHER
+    )
+    found = client.get_resource_policy(ResourceArn=arn)
+    assert found["Policy"] == client.get_policy(FunctionName="area")["Policy"]
+    wrong = "00000000-0000-0000-0000-000000000000"
+    with pytest.raises(client.exceptions.PreconditionFailedException):
+        client.delete_resource_policy(ResourceArn=arn, RevisionId=wrong)
+    client.delete_resource_policy(ResourceArn=arn, RevisionId=found["RevisionId"])
+    assert (spec(world).get("policy"), spec(world)["url"]["public"]) == (None, False)
+    assert world.last is not None
+    assert world.last.status == 204
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.get_resource_policy(ResourceArn=arn)
+
+
 @pytest.mark.parametrize(
     "url", [{"authType": "NONE", "public": False}, {"authType": "AWS_IAM", "public": True}]
 )
