@@ -17,7 +17,7 @@ from tests.support.cluster import Cluster, wait_until
 
 HELLO = "def handler(event, context):\n    return 'here'\n"
 QUOTA = "no-more-pods"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """Seconds in which requests must hear of it; kubelet and the controllers take one or two."""
 
 
@@ -54,9 +54,9 @@ def told(cluster: Cluster, name: str) -> str | None:
 
 def test_a_quota_and_a_secret_that_is_missing(cluster: Cluster, name: str, warm: str) -> None:
     cluster.create(name, HELLO)
-    used = len(cluster.objects("pods"))
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": QUOTA}}
-    cluster.apply(quota | {"spec": {"hard": {"pods": str(used)}}})
+    # What runs may stay, whoever's it is and whenever it goes.
+    cluster.apply(quota | {"spec": {"hard": {"pods": "0"}}})
     try:
         wait_until(
             "the quota is counted",

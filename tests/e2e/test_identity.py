@@ -168,7 +168,7 @@ def answered(client: Any, target: str, event: Any = None) -> Any:
         found = call(client, target, event)
         return found if "answer" in found else None
 
-    return wait_until(f"{target} may be called", allowed, timeout=20)
+    return wait_until(f"{target} may be called", allowed)
 
 
 def test_a_role_is_a_secret_whose_keys_rotate_without_a_restart(
@@ -201,7 +201,7 @@ def test_a_role_is_a_secret_whose_keys_rotate_without_a_restart(
         found = call(developer, "echo", 3, function="worker")
         return found if "refused" in found else None
 
-    assert wait_until("the role's user is another", denied, timeout=20)["here"] == first["here"]
+    assert wait_until("the role's user is another", denied)["here"] == first["here"]
 
 
 def test_a_function_reaches_no_other_account(cluster: Cluster, name: str, developer: Any) -> None:

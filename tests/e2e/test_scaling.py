@@ -11,7 +11,7 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
-from tests.support.cluster import Cluster, wait_until
+from tests.support.cluster import Cluster, all_gone, wait_until
 
 KIND = (
     "import os, time, uuid\n"
@@ -79,16 +79,17 @@ def test_provisioned_concurrency(cluster: Cluster, name: str) -> None:
     print(f"first request {(time.monotonic() - began) * 1000:.0f} ms")
     assert kind == "provisioned-concurrency"
     with ThreadPoolExecutor(3) as pool:
-        runs = list(pool.map(lambda _: cluster.invoke(name, 3, Qualifier="live"), range(3)))
+        # Longer than the third takes to start, also on a busy machine.
+        runs = list(pool.map(lambda _: cluster.invoke(name, 8, Qualifier="live"), range(3)))
     assert sorted(kind for kind, _ in runs) == [
         "on-demand", "provisioned-concurrency", "provisioned-concurrency",
     ]  # fmt: skip
-    wait_until("the third goes when idle", lambda: len(pods(cluster, name)) == 2, timeout=30)
+    wait_until("the third goes when idle", lambda: len(pods(cluster, name)) == 2)
     time.sleep(4)
     assert len(pods(cluster, name)) == 2, "longer than the idle window"
     assert status() == "READY"
     cluster.aws.delete_provisioned_concurrency_config(**where)
-    wait_until("they go with the setting", lambda: not pods(cluster, name), timeout=30)
+    wait_until("they go with the setting", lambda: not pods(cluster, name))
 
 
 SLOW = "import time\ntime.sleep(5)\n"
@@ -163,8 +164,9 @@ def test_minimum_maximum_and_burst(cluster: Cluster, name: str) -> None:
 
 
 @pytest.fixture
-def other(cluster: Cluster, name: str) -> Iterator[str]:
-    """A second function that answers."""
+def other(cluster: Cluster, name: str, deleted: set[str]) -> Iterator[str]:
+    """A second function that answers, on a node that holds nothing of the tests before."""
+    all_gone(cluster, deleted)
     second = f"{name}-2"
     cluster.create(second, "def handler(event, context):\n    return 'here'\n")
     yield second
@@ -187,7 +189,7 @@ def test_a_function_that_fits_nowhere_and_one_that_needs_room(
     with pytest.raises(botocore.exceptions.ClientError) as refused:
         cluster.invoke(name)
     waited = time.monotonic() - began
-    assert 4 < waited < 20
+    assert 4 < waited < 60
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
     assert "Unschedulable" in str(refused.value)
     print(f"told after {waited:.1f} s")
@@ -199,7 +201,7 @@ def test_a_function_that_fits_nowhere_and_one_that_needs_room(
         conditions = (found or {}).get("status", {}).get("conditions", [])
         return next((c["reason"] for c in conditions if c["type"] == "InstancesStart"), None)
 
-    wait_until("the condition says why", lambda: starts() == "Unschedulable", timeout=20)
+    wait_until("the condition says why", lambda: starts() == "Unschedulable")
     failures = cluster.metrics("gateway")
     assert any("start_failures" in each and "Unschedulable" in each for each in failures), failures
     # fits only in the other one's place

@@ -145,6 +145,21 @@ class Cluster:
             )
         return found
 
+    def left_of(self, functions: Collection[str]) -> list[str]:
+        """Return what still stands for any of these functions, as kind/name."""
+        found = [
+            f"{kind}/{each['metadata']['name']}"
+            for kind in ("deployments", "replicasets", "pods")
+            for each in self.objects(kind, "-l", "klambda.io/function")
+            if each["metadata"]["labels"]["klambda.io/function"] in functions
+        ]
+        return found + [
+            f"{kind}/{each['metadata']['name']}"
+            for kind in ("versions.klambda.io", "aliases.klambda.io")
+            for each in self.objects(kind)
+            if each["spec"]["functionRef"] in functions
+        ]
+
     # -- the AWS door ----------------------------------------------------------------------------
 
     def cli(self, *words: str) -> Any:
@@ -297,6 +312,18 @@ class Cluster:
         kinds = ("deploy/klambda-gateway", "deploy/klambda-operator", "statefulset/klambda-store")
         for what in kinds:
             self.kubectl("rollout", "status", "-n", CONTROL_PLANE, what, "--timeout=120s")
+
+
+def all_gone(cluster: Cluster, functions: Collection[str]) -> None:
+    """Wait until nothing is left of deleted functions."""
+
+    def gone() -> bool:
+        left = cluster.left_of(functions)
+        if left:
+            print("left:", *left)
+        return not left
+
+    wait_until("nothing is left of deleted functions", gone, timeout=120)
 
 
 def processes_of(pod_uid: str) -> Iterator[int]:
