@@ -1,16 +1,19 @@
 """An event loop whose clock jumps: waiting costs nothing, so no test sleeps.
 
-`run_virtual(coroutine)` runs it to its end. The loop's time is advanced to the next timer whenever
-nothing is ready. Only for code without sockets and threads: the loop never waits for the outside.
+`run_virtual(coroutine)` runs it to its end, `@virtual` does that with an async test. The loop's
+time is advanced to the next timer whenever nothing is ready. Only for code without sockets and
+threads: the loop never waits for the outside.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -46,3 +49,13 @@ def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine in virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(coroutine)
+
+
+def virtual(test: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Let an async test run in virtual time."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run_virtual(test(*args, **kwargs))
+
+    return run

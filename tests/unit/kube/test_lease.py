@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from klambda_core.kinds import Kind
 from klambda_kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
 from klambda_kube.lease import Lease
-from tests.support.virtualtime import run_virtual
+from tests.support.virtualtime import virtual
 
 WALL = datetime(2026, 11, 21, 12, 0, 0, 1000, tzinfo=UTC)
 
@@ -106,13 +107,24 @@ class Candidate:
         self.log.append((what, round(asyncio.get_running_loop().time(), 1)))
 
     async def stop(self) -> None:
-        self.task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await self.task
+        if not self.task.done():
+            self.task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await self.task
 
     @property
     def words(self) -> list[str]:
         return [what for what, _ in self.log]
+
+
+@asynccontextmanager
+async def leading() -> AsyncIterator[tuple[Server, Candidate]]:
+    """A server, and a candidate who leads."""
+    server = Server()
+    first = Candidate(server, "first")
+    await first.lease.acquired.wait()
+    yield server, first
+    await first.stop()
 
 
 def lost_for(seconds: float) -> Callable[[str], Any]:
@@ -129,11 +141,9 @@ def hang(_: str) -> Any:
     return asyncio.sleep(1e6)
 
 
-def test_the_first_comes_to_lead_and_the_second_waits() -> None:
-    async def scenario() -> None:
-        server = Server()
-        first = Candidate(server, "first")
-        await first.lease.acquired.wait()
+@virtual
+async def test_the_first_comes_to_lead_and_the_second_waits() -> None:
+    async with leading() as (server, first):
         second = Candidate(server, "second")
         await asyncio.sleep(300)
         assert first.words == ["acquired"]
@@ -149,16 +159,11 @@ def test_the_first_comes_to_lead_and_the_second_waits() -> None:
             "leaseTransitions": 0,
         }
         await second.stop()
-        await first.stop()
-
-    run_virtual(scenario())
 
 
-def test_a_clean_exit_hands_over_within_one_retry() -> None:
-    async def scenario() -> None:
-        server = Server()
-        first = Candidate(server, "first")
-        await first.lease.acquired.wait()
+@virtual
+async def test_a_clean_exit_hands_over_within_one_retry() -> None:
+    async with leading() as (server, first):
         second = Candidate(server, "second")
         await asyncio.sleep(60)
         left = asyncio.get_running_loop().time()
@@ -171,15 +176,11 @@ def test_a_clean_exit_hands_over_within_one_retry() -> None:
         assert server.object["spec"]["leaseDurationSeconds"] == 15
         await second.stop()
 
-    run_virtual(scenario())
-
 
 @pytest.mark.parametrize("fault", ["cut", "hang"])
-def test_a_leader_that_cannot_renew_stops_before_another_starts(fault: str) -> None:
-    async def scenario() -> None:
-        server = Server()
-        first = Candidate(server, "first")
-        await first.lease.acquired.wait()
+@virtual
+async def test_a_leader_that_cannot_renew_stops_before_another_starts(fault: str) -> None:
+    async with leading() as (server, first):
         second = Candidate(server, "second")
         await asyncio.sleep(60)
         server.fault["first"] = lost_for(1e6) if fault == "cut" else hang
@@ -192,16 +193,11 @@ def test_a_leader_that_cannot_renew_stops_before_another_starts(fault: str) -> N
         assert lost - began <= 10.1
         assert won - began <= 15 + 2 + 2.1
         await second.stop()
-        await first.stop()
-
-    run_virtual(scenario())
 
 
-def test_a_short_outage_is_survived() -> None:
-    async def scenario() -> None:
-        server = Server()
-        first = Candidate(server, "first")
-        await first.lease.acquired.wait()
+@virtual
+async def test_a_short_outage_is_survived() -> None:
+    async with leading() as (server, first):
         second = Candidate(server, "second")
         await asyncio.sleep(60)
         server.fault["first"] = lost_for(7)
@@ -209,31 +205,21 @@ def test_a_short_outage_is_survived() -> None:
         assert first.words == ["acquired"]
         assert second.words == []
         await second.stop()
-        await first.stop()
-
-    run_virtual(scenario())
 
 
-def test_a_renewal_whose_answer_was_lost_is_recognised_as_our_own() -> None:
-    async def scenario() -> None:
-        server = Server()
-        first = Candidate(server, "first")
-        await first.lease.acquired.wait()
+@virtual
+async def test_a_renewal_whose_answer_was_lost_is_recognised_as_our_own() -> None:
+    async with leading() as (server, first):
         assert server.object is not None
         server.version += 1  # what the lost renewal did
         server.object["metadata"]["resourceVersion"] = str(server.version)
         await asyncio.sleep(60)
         assert first.words == ["acquired"]
-        await first.stop()
-
-    run_virtual(scenario())
 
 
-def test_a_thief_is_noticed_at_the_next_renewal() -> None:
-    async def scenario() -> None:
-        server = Server()
-        first = Candidate(server, "first")
-        await first.lease.acquired.wait()
+@virtual
+async def test_a_thief_is_noticed_at_the_next_renewal() -> None:
+    async with leading() as (server, first):
         assert server.object is not None
         server.version += 1
         server.object["metadata"]["resourceVersion"] = str(server.version)
@@ -242,73 +228,57 @@ def test_a_thief_is_noticed_at_the_next_renewal() -> None:
         assert first.words == ["acquired", "lost"]
         await asyncio.sleep(20)  # the thief never renews
         assert first.words == ["acquired", "lost", "acquired"]
-        await first.stop()
-
-    run_virtual(scenario())
 
 
-def test_a_deleted_lease_is_stood_for_again() -> None:
-    async def scenario() -> None:
-        server = Server()
-        first = Candidate(server, "first")
-        await first.lease.acquired.wait()
+@virtual
+async def test_a_deleted_lease_is_stood_for_again() -> None:
+    async with leading() as (server, first):
         server.object = None
         await asyncio.sleep(10)
         assert first.words == ["acquired", "lost", "acquired"]
-        await first.stop()
-
-    run_virtual(scenario())
 
 
-def test_the_release_of_an_exit_does_not_hang() -> None:
-    async def scenario() -> None:
-        server = Server()
-        first = Candidate(server, "first")
-        await first.lease.acquired.wait()
+@virtual
+async def test_the_release_of_an_exit_does_not_hang() -> None:
+    async with leading() as (server, first):
         server.fault["first"] = hang
         left = asyncio.get_running_loop().time()
         await first.stop()
         assert asyncio.get_running_loop().time() - left <= 2.1
 
-    run_virtual(scenario())
+
+@virtual
+async def test_a_restarted_holder_takes_its_own_lease_back_at_once() -> None:
+    server = Server()
+    first = Candidate(server, "same")
+    await first.lease.acquired.wait()
+    server.fault["same"] = hang
+    await first.stop()
+    server.fault.clear()
+    again = Candidate(server, "same")
+    left = asyncio.get_running_loop().time()
+    await again.lease.acquired.wait()
+    assert asyncio.get_running_loop().time() - left < 0.1
+    assert server.object is not None
+    assert server.object["spec"]["leaseTransitions"] == 0
+    await again.stop()
 
 
-def test_a_restarted_holder_takes_its_own_lease_back_at_once() -> None:
-    async def scenario() -> None:
-        server = Server()
-        first = Candidate(server, "same")
-        await first.lease.acquired.wait()
-        server.fault["same"] = hang
-        await first.stop()
-        server.fault.clear()
-        again = Candidate(server, "same")
-        left = asyncio.get_running_loop().time()
-        await again.lease.acquired.wait()
-        assert asyncio.get_running_loop().time() - left < 0.1
-        assert server.object is not None
-        assert server.object["spec"]["leaseTransitions"] == 0
-        await again.stop()
-
-    run_virtual(scenario())
-
-
-def test_many_candidates_under_faults_never_lead_together() -> None:
-    async def scenario() -> None:
-        server = Server()
-        candidates = [Candidate(server, f"c{number}") for number in range(4)]
-        for round_ in range(40):
-            name = f"c{round_ % 4}"
-            server.fault[name] = lost_for(5 + round_ % 13)
-            for _ in range(30):
-                await asyncio.sleep(0.7)
-                assert sum(each.lease.held() for each in candidates) <= 1
-        server.fault.clear()
-        await asyncio.sleep(40)
-        assert sum(each.lease.held() for each in candidates) == 1
-        for each in candidates:
-            await each.stop()
-
-    run_virtual(scenario())
+@virtual
+async def test_many_candidates_under_faults_never_lead_together() -> None:
+    server = Server()
+    candidates = [Candidate(server, f"c{number}") for number in range(4)]
+    for round_ in range(40):
+        name = f"c{round_ % 4}"
+        server.fault[name] = lost_for(5 + round_ % 13)
+        for _ in range(30):
+            await asyncio.sleep(0.7)
+            assert sum(each.lease.held() for each in candidates) <= 1
+    server.fault.clear()
+    await asyncio.sleep(40)
+    assert sum(each.lease.held() for each in candidates) == 1
+    for each in candidates:
+        await each.stop()
 
 
 def test_times_that_cannot_be_safe_are_refused() -> None:
