@@ -185,6 +185,26 @@ async def test_a_lost_gateway_comes_back_and_asks(launch: Launch) -> None:
     assert (await again.invoke(0)).json == 0
 
 
+async def test_what_others_send_meanwhile_does_not_make_it_forget(
+    bare: Callable[[str], Init], peer: Gateway, python_bootstrap: str
+) -> None:
+    """An attempt begun on a connection that broke, asked for after a hundred of another gateway."""
+    init = bare(python_bootstrap)
+    async with gateway("gateway-1") as other:
+        await init.start(f"127.0.0.1:{peer.port}", f"127.0.0.1:{other.port}")
+        first, second = await peer.connection(), await other.connection()
+        assign(first, archive({"lambda_function.py": SLEEPER}))
+        await second.until("idle")
+        attempt, queue = first.start(b"0")
+        assert (await queue.get()).type == ACCEPTED
+        first.writer.transport.abort()
+        again = await peer.connection()
+        for _ in range(100):
+            while (await second.invoke(0)).refused is not None:
+                pass
+        assert (await again.ask(attempt))["asked"]["accepted"] is True
+
+
 async def test_a_gateway_that_is_down_is_dialled_again(
     bare: Callable[[str], Init], python_bootstrap: str
 ) -> None:

@@ -115,9 +115,9 @@ func (i *Instance) receiveInvoke(c *peer.Conn, f frame.Frame) error {
 		return fmt.Errorf("%w: event of %d bytes, said to be %d", frame.ErrMalformed, len(f.Body), h.Size)
 	}
 	attempt := slot.Attempt{Peer: c.ID, ID: h.Attempt}
-	inv := &invocation{attempt: attempt, conn: c, header: h, key: c.Gateway + "\n" + h.Attempt}
+	inv := &invocation{attempt: attempt, conn: c, header: h}
 	i.mu.Lock()
-	if i.invocations[attempt] != nil || !i.memory.Seen(inv.key) {
+	if i.invocations[attempt] != nil || !i.memory.Seen(c.Gateway, h.Attempt) {
 		i.mu.Unlock()
 		return nil // sent twice: it is being served, or was
 	}
@@ -213,7 +213,7 @@ func (i *Instance) receiveQuery(c *peer.Conn, f frame.Frame) error {
 	defer i.mu.Unlock()
 	state := i.state()
 	if h.Attempt != "" {
-		fate := i.memory.Of(c.Gateway + "\n" + h.Attempt)
+		fate := i.memory.Of(c.Gateway, h.Attempt)
 		state.Asked = &frame.Asked{Attempt: h.Attempt, Known: fate.Known, Accepted: fate.Accepted}
 	}
 	c.Send(frame.State, state, nil)

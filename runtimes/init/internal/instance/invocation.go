@@ -31,7 +31,6 @@ const unhandled = "Unhandled" // the only X-Amz-Function-Error of current runtim
 // invocation is one attempt, from its first frame to its end.
 type invocation struct {
 	attempt slot.Attempt
-	key     string // the attempt in the memory of fates
 	conn    *peer.Conn
 	header  frame.InvokeHeader
 	event   []byte
@@ -78,7 +77,7 @@ func (i *Instance) begin(attempt slot.Attempt) {
 	inv.stopTimers()
 	inv.patience = nil
 	inv.started, inv.cold, inv.status = time.Now(), i.machine.Served == 0, success
-	i.memory.Accepted(inv.key)
+	i.memory.Accepted(inv.conn.Gateway, attempt.ID)
 	i.thaw()
 	i.stream.Open(i.work.format.Start(inv.started, inv.header.RequestID, i.work.assignment.Version))
 	if i.hub.Load() != nil {

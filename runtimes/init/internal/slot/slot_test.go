@@ -471,24 +471,51 @@ func check(before, after Machine, actions []Action, fates map[Attempt]string, ge
 
 func TestMemory(t *testing.T) {
 	var m Memory
-	if m.Of("a") != (Fate{}) {
+	if m.Of("g", "a") != (Fate{}) {
 		t.Error("knows what it cannot know")
 	}
-	if !m.Seen("a") || m.Of("a") != (Fate{Known: true}) {
+	if !m.Seen("g", "a") || m.Of("g", "a") != (Fate{Known: true}) {
 		t.Error("a new attempt")
 	}
-	m.Accepted("a")
-	if m.Seen("a") || m.Of("a") != (Fate{Known: true, Accepted: true}) {
+	m.Accepted("g", "a")
+	if m.Seen("g", "a") || m.Of("g", "a") != (Fate{Known: true, Accepted: true}) {
 		t.Error("an accepted attempt, sent again")
 	}
-	for n := range remembered {
-		m.Seen(fmt.Sprint(n))
+	for n := range 10 * remembered {
+		m.Seen("other", fmt.Sprint(n))
 	}
-	if m.Of("a").Known || !m.Of("0").Known || len(m.fates) != remembered || len(m.order) != remembered {
+	if m.Of("g", "a") != (Fate{Known: true, Accepted: true}) {
+		t.Error("another gateway's attempts have pushed it out")
+	}
+	for n := range remembered {
+		m.Seen("g", fmt.Sprint(n))
+	}
+	r := m.of["g"]
+	if m.Of("g", "a").Known || !m.Of("g", "0").Known || len(r.fates) != remembered || len(r.order) != remembered {
 		t.Error("it remembers the latest, and no more")
 	}
-	m.Accepted("a")
-	if m.Of("a").Known {
+	m.Accepted("g", "a")
+	if m.Of("g", "a").Known || m.Of("nobody", "a").Known {
 		t.Error("what is forgotten stays so")
+	}
+}
+
+func TestMemoryOfManyGateways(t *testing.T) {
+	var m Memory
+	m.Seen("old", "a")
+	m.Seen("often", "a")
+	for n := range 2 * gateways {
+		m.Seen(fmt.Sprint(n), "a")
+		m.Seen("often", "a")
+	}
+	if len(m.of) != gateways || len(m.order) != gateways || m.Of("old", "a").Known {
+		t.Error("it remembers the gateways heard of last, and no more", len(m.of), len(m.order))
+	}
+	if !m.Of("often", "a").Known {
+		t.Error("who is heard of is not forgotten")
+	}
+	m.Accepted("old", "a")
+	if m.Of("old", "a").Known {
+		t.Error("accepted, though nothing is known of it")
 	}
 }
