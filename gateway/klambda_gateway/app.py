@@ -17,7 +17,8 @@ from functools import partial
 
 from klambda_core.names import object_name
 from klambda_core.urls import url_id
-from klambda_gateway.admission.concurrency import Admission, Function
+from klambda_gateway.admission.concurrency import Admission
+from klambda_gateway.admission.elsewhere import Elsewhere, elsewhere
 from klambda_gateway.api.app import build_app
 from klambda_gateway.api.call import Services
 from klambda_gateway.api.grants import Grants
@@ -41,6 +42,7 @@ from klambda_gateway.images.secrets import PullSecrets
 from klambda_gateway.instances.assignment import Assignments
 from klambda_gateway.instances.credentials import SessionCredentials
 from klambda_gateway.instances.deployments import DeploymentFacts
+from klambda_gateway.instances.family import Families, Function
 from klambda_gateway.instances.frames import Frame
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.instances.registry import Registry
@@ -107,12 +109,14 @@ class Gateway:
             namespaces=watched or None,
         )
         self.registry = Registry(clock=asyncio.get_running_loop().time)
+        self.families = Families()
         scaling = settings.scaling
         self.admission = Admission(
             account_limit=scaling.general.account,
             account_limits={name: own.account for name, own in scaling.namespaces.items()},
             others=self._others,
         )
+        self.registry.on_free = self.admission.news
         self._compose_instances()
         self._compose_scaling()
         self._compose_invoking()
@@ -155,6 +159,7 @@ class Gateway:
             minimums=self.minimums,
             registry=self.registry,
             server=self.server,
+            families=self.families,
             prepare=self._prepare,
         )
         self.sweeper = Sweeper(
@@ -304,16 +309,8 @@ class Gateway:
         """Return the name of a Function object, of one that does not exist as the API names it."""
         return self.mirrors.find(namespace, function_name) or object_name(function_name)
 
-    def _others(self, function: Function) -> int:
-        """Instances of a function that run what other gateways sent."""
-        count = 0
-        for pool in self.registry:
-            facts = self.mirrors.known(pool.key)
-            if facts is not None and (facts.key.namespace, facts.function) == function:
-                count += sum(
-                    1 for each in pool.records.values() if each.running and each.attempt is None
-                )
-        return count
+    def _others(self, function: Function) -> Elsewhere:
+        return elsewhere(self.registry, self.families.of(function))
 
     def _retired(self, keys: frozenset[DeploymentKey]) -> None:
         for key in keys:
@@ -359,6 +356,7 @@ class Gateway:
 
     def deployment_changed(self, key: DeploymentKey, facts: DeploymentFacts | None) -> None:
         """Take a changed or deleted Deployment."""
+        self.families.changed(key, facts)
         if facts is None:
             self.scale.starter.forget(key)
             self.scale.demand.retire(key)

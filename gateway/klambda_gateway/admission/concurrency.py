@@ -18,13 +18,15 @@ from typing import Final, TypeVar
 
 from klambda_core.errors import REASON_ACCOUNT, REASON_RESERVED, throttled
 from klambda_core.limits import CONCURRENT_EXECUTIONS
+from klambda_gateway.admission.elsewhere import NOTHING, Elsewhere
+from klambda_gateway.instances.family import Function
 
 COMPLETING_PATIENCE_S: Final = 0.1
 """design/data-plane.md, "Reserved concurrency R"."""
+NEWS_PATIENCE_S: Final = 0.02
+"""How long the word of an instance that another gateway's run is over may be on its way."""
 RETRY_AFTER_S: Final = 1
 
-Function = tuple[str, str]
-"""Namespace and object name."""
 K = TypeVar("K")
 
 
@@ -68,7 +70,7 @@ class Admission:
         *,
         account_limit: int = CONCURRENT_EXECUTIONS,
         account_limits: Mapping[str, int] | None = None,
-        others: Callable[[Function], int] = lambda _: 0,
+        others: Callable[[Function], Elsewhere] = lambda _: NOTHING,
     ) -> None:
         """``account_limits``: those of namespaces that have another.
 
@@ -95,7 +97,7 @@ class Admission:
         reason = self._refusal(function, reserved)
         if reason is None:
             return self._permit(function)
-        if reason == REASON_RESERVED and self._completing[function]:
+        if reason == REASON_RESERVED and reserved and self._patience(function):
             return None
         raise throttled(reason, retry_after=RETRY_AFTER_S)
 
@@ -107,7 +109,9 @@ class Admission:
         reason = await self._patiently(function, reserved)
         if reason is not None:
             raise throttled(reason, retry_after=RETRY_AFTER_S)
-        return self._permit(function)
+        permit = self._permit(function)
+        self._wake(function)  # there may be room for two
+        return permit
 
     def _permit(self, function: Function) -> Permit:
         self._by_account[function[0]] += 1
@@ -117,7 +121,7 @@ class Admission:
     def _refusal(self, function: Function, reserved: int | None) -> str | None:
         if reserved is not None:
             taken = self._by_function[function]
-            if taken >= reserved or taken + self._others(function) >= reserved:
+            if taken >= reserved or taken + self._others(function).running >= reserved:
                 return REASON_RESERVED
         account = function[0]
         limit = self._account_limits.get(account, self._account_limit)
@@ -125,18 +129,26 @@ class Admission:
             return REASON_ACCOUNT
         return None
 
+    def _patience(self, function: Function) -> float:
+        """How long a place may be free soon, in seconds."""
+        others = self._others(function)
+        if self._completing[function] or others.completing:
+            return COMPLETING_PATIENCE_S
+        return NEWS_PATIENCE_S if others.running else 0.0
+
     async def _patiently(self, function: Function, reserved: int | None) -> str | None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + COMPLETING_PATIENCE_S
+        began = loop.time()
         while (reason := self._refusal(function, reserved)) == REASON_RESERVED:
-            if not self._completing[function]:
+            deadline = began + self._patience(function)
+            if loop.time() >= deadline:
                 break
-            if not await self._room_made(function, deadline):
-                break
+            # When nothing came: what was busy may be completing by now.
+            await self._room_made(function, deadline)
         return reason
 
-    async def _room_made(self, function: Function, deadline: float) -> bool:
-        """Wait until a permit of the function is given back; False: not by the deadline."""
+    async def _room_made(self, function: Function, deadline: float) -> None:
+        """Wait for news of the function's permits or runs, no longer than to the deadline."""
         waiting = self._room.setdefault(function, [])
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(future)
@@ -144,12 +156,11 @@ class Admission:
             async with asyncio.timeout_at(deadline):
                 await future
         except TimeoutError:
-            return False
+            pass
         finally:
             waiting.remove(future)
             if not waiting:
                 self._room.pop(function, None)
-        return True
 
     def completing(self, function: Function) -> None:
         """Note that an answer is out while its instance is not ready yet."""
@@ -161,6 +172,14 @@ class Admission:
         _less(self._by_function, function)
         if completed:
             _less(self._completing, function)
+        self._wake(function)
+
+    def news(self) -> None:
+        """Note that instances have told what they do."""
+        for function in self._room:
+            self._wake(function)
+
+    def _wake(self, function: Function) -> None:
         for future in self._room.get(function, ()):
             if not future.done():
                 future.set_result(None)

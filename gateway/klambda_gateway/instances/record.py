@@ -46,6 +46,8 @@ _STARTING: Final = frozenset({Slot.ASSIGNING, Slot.INIT})
 _HELD: Final = _STARTING | {Slot.COMPLETING}
 _LEAVING: Final = frozenset({Slot.DRAINING, Slot.DRAINED, Slot.FAILED})
 _RUNNING: Final = frozenset({Slot.BUSY, Slot.COMPLETING})
+_BUSY: Final = _RUNNING | {Slot.DRAINING}
+"""Who drains finishes a run; else it would be drained."""
 _INITIALISED: Final = _RUNNING | {Slot.IDLE}
 
 
@@ -59,6 +61,7 @@ class Record:
         "boot",
         "completing_since",
         "drain_asked",
+        "drained_since",
         "idle_since",
         "init_failed",
         "key",
@@ -93,6 +96,7 @@ class Record:
         """Since when its answer is out while its runtime is not back."""
         self.served = 0
         self.drain_asked: float | None = None
+        self.drained_since: float | None = None
         self.provisioned: bool | None = None
         """It was started ahead; None: it has not said."""
         self.init_failed = False
@@ -141,7 +145,7 @@ class Record:
     @property
     def running(self) -> bool:
         """It runs something, ours or another gateway's."""
-        return self.attempt is not None or (self.linked and self.slot in _RUNNING)
+        return self.attempt is not None or (self.linked and self.slot in _BUSY)
 
     @property
     def initialised(self) -> bool:
@@ -162,6 +166,11 @@ class Record:
     def drained(self) -> bool:
         """It has confirmed that it takes no more and runs nothing."""
         return self.linked and self.slot is Slot.DRAINED
+
+    @property
+    def over(self) -> bool:
+        """It runs nothing and can never run anything again."""
+        return self.drained or (self.boot is not None and self.spoilt and not self.running)
 
     # --- evidence: the pod ------------------------------------------------------------------------
 
@@ -252,6 +261,8 @@ class Record:
         self.init_failed = False
         if self.linked and self.slot not in _LEAVING:
             self._become(Slot.IDLE, now)
+        elif self.slot is Slot.DRAINING:
+            self._become(Slot.DRAINED, now)  # ``state`` goes to the others
 
     def abandon(self, attempt: str) -> None:
         """Give our attempt up (it never left, or its fate is settled otherwise)."""
@@ -273,6 +284,8 @@ class Record:
             self.idle_since = None
         elif self.slot is not Slot.IDLE or self.idle_since is None:
             self.idle_since = now
+        if slot is Slot.DRAINED and self.slot is not Slot.DRAINED:
+            self.drained_since = now
         if self.drain_asked is not None and slot in _RUNNING:
             self.drain_asked = None  # "drain if idle" met a run: it was refused
         self.slot = slot

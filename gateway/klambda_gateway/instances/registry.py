@@ -36,6 +36,10 @@ class Waiter(Waits, Protocol):
 InstancePool = Pool[Waiter]
 
 
+def _nobody() -> None:
+    """Tell nobody."""
+
+
 class Registry:
     """Records and pools."""
 
@@ -51,6 +55,8 @@ class Registry:
         """Called when somebody still waits after an event."""
         self.on_arrival = on_arrival
         """Called when an instance can be used for the first time."""
+        self.on_free: Callable[[], None] = _nobody
+        """Called when an instance was found to do nothing."""
         self.records: dict[str, Record] = {}
         self.pools: dict[DeploymentKey, InstancePool] = {}
 
@@ -110,8 +116,11 @@ class Registry:
             record.arrived = True
             self.on_arrival(record.key)
         pool.file(record)
+        free = record.free
         if pool.waiters:
             self.serve(pool)
+        if free:
+            self.on_free()
 
     def serve(self, pool: InstancePool) -> None:
         """Hand out what there is; ask for more when it is not enough."""

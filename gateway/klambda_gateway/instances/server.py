@@ -93,9 +93,11 @@ class InstanceServer:
     async def start(self, port: int, host: str | None = None) -> None:
         """Listen."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Link(self._made, self._lost), host, port, backlog=BACKLOG
-        )
+        self._server = await loop.create_server(self.accept, host, port, backlog=BACKLOG)
+
+    def accept(self) -> Link:
+        """Return the protocol of a new connection."""
+        return Link(self._made, self._lost)
 
     @property
     def port(self) -> int:

@@ -66,12 +66,14 @@ class Demand:
         report: Report = lambda *_: None,
         counts: Callable[[str], None] = lambda _: None,
         burst: Callable[[DeploymentKey], int] = lambda _: BURST_LIMIT,
+        room: Callable[[DeploymentKey, int], int | None] = lambda *_: None,
         patience: float = SCHEDULING_PATIENCE_S,
     ) -> None:
         """``prepare`` is called when a start is asked for (code is fetched meanwhile).
 
         ``counts`` is told the reason of each failure that leads to a back-off; ``burst``: how many
-        starts its function may ask for in ten seconds; ``patience``: so long pods may look for a
+        starts its function may ask for in ten seconds; ``room``: how many of the wanted instances
+        a Deployment may have, None for all (``shares``); ``patience``: so long pods may look for a
         node.
         """
         self._registry = registry
@@ -81,6 +83,7 @@ class Demand:
         self._report = report
         self._counts = counts
         self._burst = burst
+        self._room = room
         self._patience = patience
         self._bursts = Bursts()
         self._durations = Durations()
@@ -236,7 +239,12 @@ class Demand:
         starts = self._starts.setdefault(key, Starts())
         dialled = sum(1 for record in pool.pods() if record.boot is not None)
         coming = self._starter.replicas(key) - dialled
-        return starts.shortfall(waiting=wanted, coming=coming, now=now)
+        missing = starts.shortfall(waiting=wanted, coming=coming, now=now)
+        room = self._room(key, missing) if missing else None
+        if room is None or room >= missing:
+            return missing
+        self._look_again(key)
+        return room
 
     def _worth(self, pool: InstancePool, waiting: int, now: float) -> int:
         """Return how many starts these requests are worth (``pace``)."""
@@ -252,7 +260,7 @@ class Demand:
         return key.namespace, facts.function if facts is not None else key.name
 
     def _look_again(self, key: DeploymentKey) -> None:
-        """Ask again when instances that are completing should have been free."""
+        """Ask again when instances that are completing, or give way, should have been free."""
         if key not in self._timers:
             loop = asyncio.get_running_loop()
             self._timers[key] = loop.call_later(COMPLETING_S, self._looked, key)
@@ -266,9 +274,11 @@ class Demand:
             count = self._within_burst(key, missing)
             if not count:
                 continue
+            bounded = self._room(key, count) is not None
+            ceiling = self._starter.replicas(key) + count if bounded else None
             self._prepare(key)
             try:
-                await self._starter.start(key, count)
+                started = await self._starter.start(key, count, ceiling=ceiling)
             except NotFound:
                 self._starts.pop(key, None)
                 self._send_away(key, Moved())
@@ -279,7 +289,11 @@ class Demand:
                 self._bursts.give_back(self._function(key), count)
                 await asyncio.sleep(RETRY_S)
             else:
-                self._started(key, count)
+                self._bursts.give_back(self._function(key), count - started)
+                if not started:
+                    self._look_again(key)  # others have started what there may be
+                    return
+                self._started(key, started)
 
     def _within_burst(self, key: DeploymentKey, missing: int) -> int:
         """Return how many starts may be asked for; who came last for the others, is told."""

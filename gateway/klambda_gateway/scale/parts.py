@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from klambda_gateway.auth.gate import utc_now
+from klambda_gateway.instances.family import Families
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
@@ -28,6 +29,7 @@ from klambda_gateway.scale.provisioned import Provisioning
 from klambda_gateway.scale.reporter import StartsReporter
 from klambda_gateway.scale.rush import Rush
 from klambda_gateway.scale.scaler import Scaler
+from klambda_gateway.scale.shares import Share, Shares, share_of
 from klambda_gateway.scale.starter import DeploymentStarter
 from klambda_gateway.scale.starters import Starters
 from klambda_gateway.settings import Settings
@@ -52,6 +54,7 @@ class ScaleParts:
         minimums: Minimums,
         registry: Registry,
         server: InstanceServer,
+        families: Families,
         prepare: Callable[[DeploymentKey], None],
     ) -> None:
         """``prepare`` is called when a start is asked for."""
@@ -60,6 +63,7 @@ class ScaleParts:
         self._mirrors = mirrors
         self._provisioning = provisioning
         self._minimums = minimums
+        self._families = families
         patience = settings.scheduling_patience
         self.starter = DeploymentStarter(api, mirrors.known)
         pods_made = metrics.counter("bare_pods", "Instances started as bare Pods, for bursts.")
@@ -74,6 +78,12 @@ class ScaleParts:
         failures = metrics.counter(
             "start_failures", "Starts of instances that failed, by reason.", ("reason",)
         )
+        shares = Shares(
+            registry,
+            share=self._share,
+            replicas=starters.replicas,
+            drain=lambda record: server.drain(record, registry.clock()),
+        )
         self.demand = Demand(
             registry,
             starters,
@@ -82,6 +92,7 @@ class ScaleParts:
             report=StartsReporter(api, served_by=table.served_by, now=utc_now).report,
             counts=lambda reason: failures.labels(reason).inc(),
             burst=self._burst,
+            room=shares.room,
             patience=patience,
         )
         registry.on_short = self.demand.short
@@ -148,6 +159,10 @@ class ScaleParts:
         entry = self._table.served_by(key)
         scaling = self._scaling.of(key.namespace) if entry is None else entry.function.scaling
         return scaling.burst
+
+    def _share(self, key: DeploymentKey) -> Share | None:
+        entry = self._table.served_by(key)
+        return None if entry is None else share_of(entry, self._families)
 
     def _wanted(self) -> list[DeploymentKey]:
         """Return the Deployments that have replicas or should have."""

@@ -109,7 +109,7 @@ class Scaler:
         if self._make_room(now):
             await asyncio.sleep(CONFIRM_S)
         keys = {pool.key for pool in self._registry if pool.records} | set(self._wanted())
-        for key in keys:
+        for key in sorted(keys):
             pool = self._registry.pool(key)
             try:
                 await self._act(pool, now)
@@ -158,11 +158,11 @@ class Scaler:
                 and each.idle_since is not None
                 and not each.spoilt
             ),
-            done=tuple(each.uid for each in kept if _done(each)),
+            done=tuple(each.uid for each in kept if each.over),
             ended=tuple(each.uid for each in pool.records.values() if _ended(each)),
             absent=self._absent(kept),
             bare=len(bare),
-            bare_done=tuple(each.uid for each in bare if _done(each)),
+            bare_done=tuple(each.uid for each in bare if each.over),
             bare_absent=self._absent(bare),
             pods=len(kept),
             ready=all(each.pod is not None and each.pod.ready for each in serving),
@@ -228,12 +228,6 @@ def coming(pods: Iterable[Record], replicas: int) -> int:
     """Count the replicas of which it is not known yet what they were started for."""
     told = sum(1 for each in pods if each.provisioned is not None)
     return max(0, replicas - told)
-
-
-def _done(record: Record) -> bool:
-    """Tell whether it runs nothing and can never run anything again."""
-    dialled_in = record.boot is not None
-    return record.drained or (dialled_in and record.spoilt and not record.running)
 
 
 def _ended(record: Record) -> bool:

@@ -25,8 +25,11 @@ TRIES: Final = 8
 class Starter(Protocol):
     """Who makes and removes instances."""
 
-    async def start(self, key: DeploymentKey, count: int) -> None:
-        """Start so many more. Raises NotFound when the Deployment is gone, KubeError."""
+    async def start(self, key: DeploymentKey, count: int, *, ceiling: int | None = None) -> int:
+        """Start so many more, as far as that makes no more than ``ceiling``; return how many.
+
+        Raises NotFound when the Deployment is gone, KubeError.
+        """
         ...
 
     async def lower(self, key: DeploymentKey, *, from_replicas: int, to_replicas: int) -> bool:
@@ -72,17 +75,21 @@ class DeploymentStarter:
     ) -> None:
         self._api = api
         self._known = known
-        self._written: dict[DeploymentKey, Scale] = {}
+        self._newest: dict[DeploymentKey, Scale] = {}
 
     def replicas(self, key: DeploymentKey) -> int:
         """Return the freshest count of wanted replicas, our own writes included."""
         scale = self._freshest(key)
         return scale.replicas if scale is not None else 0
 
-    async def start(self, key: DeploymentKey, count: int) -> None:
-        """Raise replicas by so many."""
+    async def start(self, key: DeploymentKey, count: int, *, ceiling: int | None = None) -> int:
+        """Raise replicas."""
         scale = self._freshest(key) or await self._read(key)
         for last in (*(False,) * (TRIES - 1), True):
+            if ceiling is not None:
+                count = min(count, ceiling - scale.replicas)
+            if count <= 0:
+                return 0  # somebody else has started them
             try:
                 await self._write(key, scale, scale.replicas + count)
             except Conflict:
@@ -90,7 +97,8 @@ class DeploymentStarter:
                     raise
                 scale = await self._read(key)
             else:
-                return
+                break
+        return count
 
     async def lower(self, key: DeploymentKey, *, from_replicas: int, to_replicas: int) -> bool:
         """Lower replicas, unless they changed since."""
@@ -107,19 +115,19 @@ class DeploymentStarter:
         return False
 
     def forget(self, key: DeploymentKey) -> None:
-        """Forget what was written to a Deployment that is gone."""
-        self._written.pop(key, None)
+        """Forget a Deployment that is gone."""
+        self._newest.pop(key, None)
 
     def _freshest(self, key: DeploymentKey) -> Scale | None:
-        facts, written = self._known(key), self._written.get(key)
+        facts, seen = self._known(key), self._newest.get(key)
         if facts is None:
             return None
         if (
-            written is not None
-            and written.uid == facts.uid
-            and _newer(written.resource_version, facts.resource_version)
+            seen is not None
+            and seen.uid == facts.uid
+            and _newer(seen.resource_version, facts.resource_version)
         ):
-            return written
+            return seen
         return Scale(
             replicas=facts.replicas, resource_version=facts.resource_version, uid=facts.uid
         )
@@ -129,11 +137,12 @@ class DeploymentStarter:
         meta = obj["metadata"]
         if "deletionTimestamp" in meta:
             raise NotFound(404, "NotFound", f"deployment {key.name} is being deleted")
-        return Scale(
+        scale = self._newest[key] = Scale(
             replicas=(obj.get("spec") or {}).get("replicas", 1),
             resource_version=meta["resourceVersion"],
             uid=meta["uid"],
         )
+        return scale
 
     async def _write(self, key: DeploymentKey, scale: Scale, replicas: int) -> None:
         patch = {
@@ -148,7 +157,7 @@ class DeploymentStarter:
             field_manager=MANAGER_GATEWAY,
             subresource="scale",
         )
-        self._written[key] = Scale(
+        self._newest[key] = Scale(
             replicas=replicas,
             resource_version=answer["metadata"]["resourceVersion"],
             uid=scale.uid,

@@ -2,7 +2,8 @@
 
 Place: ``demand`` starts through it; the leader lowers replicas (``starter``) and deletes bare Pods
 (``decide``) whoever made them. Invariants: what cannot be made as a Pod is asked for as replicas,
-so that a quota, a policy or a missing right has the ordinary words and the ordinary back-off.
+so that a quota, a policy or a missing right has the ordinary words and the ordinary back-off; what
+must not be more than so many is asked for as replicas, whose writes see each other.
 """
 
 from __future__ import annotations
@@ -40,15 +41,17 @@ class Starters:
         """Return how many instances there are or shall be, either way."""
         return self._replicas.replicas(key) + self._bare(key)
 
-    async def start(self, key: DeploymentKey, count: int) -> None:
-        """Start so many more. Raises NotFound when the Deployment is gone, KubeError."""
-        left = count
+    async def start(self, key: DeploymentKey, count: int, *, ceiling: int | None = None) -> int:
+        """Start so many more; see ``starter.Starter``."""
+        if ceiling is not None:
+            return await self._replicas.start(key, count, ceiling=ceiling - self._bare(key))
+        made = 0
         if self._rush.queues(count, self._now()):
             made = await self._pods.start(key, count)
             self._count(made)
-            left -= made
-        if left:
-            await self._replicas.start(key, left)
+        if made < count:
+            made += await self._replicas.start(key, count - made)
+        return made
 
     async def lower(self, key: DeploymentKey, *, from_replicas: int, to_replicas: int) -> bool:
         """Lower replicas; see ``starter.Starter``."""

@@ -73,11 +73,13 @@ class World:
         facts = self.deployments.get(key)
         return facts.replicas if facts else 0
 
-    async def start(self, key: DeploymentKey, count: int) -> None:
+    async def start(self, key: DeploymentKey, count: int, *, ceiling: int | None = None) -> int:
         facts = self.deployments.get(key)
         await asyncio.sleep(0)
         if facts is None:
             raise NotFound(404, "NotFound", key.name)
+        if ceiling is not None:
+            count = min(count, ceiling - facts.replicas)
         self.starts.append(count)
         if not self.bare:
             self.deployments[key] = dataclasses.replace(facts, replicas=facts.replicas + count)
@@ -85,6 +87,7 @@ class World:
             task = asyncio.get_running_loop().create_task(self._pod(key))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        return count
 
     async def lower(self, key: DeploymentKey, *, from_replicas: int, to_replicas: int) -> bool:
         facts = self.deployments[key]

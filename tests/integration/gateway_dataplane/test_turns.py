@@ -19,12 +19,11 @@ def cap(world: World, room: int) -> None:
     """Let no more instances start than there is room for, as a quota does."""
     start = world.start
 
-    async def capped(key: DeploymentKey, count: int) -> None:
+    async def capped(key: DeploymentKey, count: int, *, ceiling: int | None = None) -> int:
         nonlocal room
         count = min(count, room)
         room -= count
-        if count:
-            await start(key, count)
+        return await start(key, count, ceiling=ceiling) if count else 0
 
     world.start = capped  # type: ignore[method-assign]
 

@@ -169,15 +169,18 @@ class House:
         """See ``demand.Replicas``."""
         return self._replicas
 
-    async def start(self, _: DeploymentKey, count: int) -> None:
+    async def start(self, _: DeploymentKey, count: int, *, ceiling: int | None = None) -> int:
         """See ``starter.Starter``."""
         inside = self._inside  # of which there may be fewer when Kubernetes has answered
         await asyncio.sleep(0.003)
+        if ceiling is not None:
+            count = min(count, ceiling - self._replicas)
         self._replicas += count
         self.trace.starts += count
         self.trace.over = max(self.trace.over, self._replicas - inside)
         for _number in range(count):
             self._spawn(self._pod())
+        return count
 
     async def lower(self, _: DeploymentKey, *, from_replicas: int, to_replicas: int) -> bool:
         """See ``starter.Starter``."""

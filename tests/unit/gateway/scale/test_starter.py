@@ -84,6 +84,15 @@ async def test_a_conflict_is_read_again() -> None:
     assert api.replicas == 5
 
 
+async def test_two_gateways_together_start_no_more_than_the_ceiling() -> None:
+    api = Scales(0, version=7)
+    first, second = (DeploymentStarter(api, lambda _: facts(0, 7)) for _ in range(2))
+    assert await first.start(KEY, 2, ceiling=3) == 2
+    assert await second.start(KEY, 2, ceiling=3) == 1
+    assert await second.start(KEY, 1, ceiling=3) == 0
+    assert api.replicas == 3
+
+
 async def test_a_deployment_that_the_mirror_has_not_yet_is_read() -> None:
     api = Scales(0)
     await DeploymentStarter(api, lambda _: None).start(KEY, 1)
@@ -100,14 +109,17 @@ async def test_a_vanished_deployment_is_said(state: str) -> None:
 
 async def test_lowering_gives_way_to_whoever_changed_the_count() -> None:
     api = Scales(3)
-    starter = DeploymentStarter(api, lambda _: facts(3, 7))
+    mirror = facts(3, 7)
+    starter = DeploymentStarter(api, lambda _: mirror)
     assert await starter.lower(KEY, from_replicas=3, to_replicas=2)
     assert api.replicas == 2
     api.replicas, api.version = 5, 20
     assert not await starter.lower(KEY, from_replicas=2, to_replicas=1)
     assert api.replicas == 5
+    assert starter.replicas(KEY) == 5, "what was read is known, though the mirror is behind"
     api.replicas = 2
     api.version = 30
+    mirror = facts(2, 29)
     assert await starter.lower(KEY, from_replicas=2, to_replicas=1), "only the version moved"
 
 

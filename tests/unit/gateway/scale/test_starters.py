@@ -55,8 +55,11 @@ class Kubernetes:
     def replicas(self, key: DeploymentKey) -> int:
         return sum(self.raised)
 
-    async def start(self, key: DeploymentKey, count: int) -> None:
+    async def start(self, key: DeploymentKey, count: int, *, ceiling: int | None = None) -> int:
+        if ceiling is not None:
+            count = min(count, ceiling - sum(self.raised))
         self.raised.append(count)
+        return count
 
     async def lower(self, key: DeploymentKey, *, from_replicas: int, to_replicas: int) -> bool:
         self.lowered.append((from_replicas, to_replicas))
@@ -122,3 +125,13 @@ async def test_a_deployment_that_goes_is_told(gone: bool) -> None:
     with pytest.raises(NotFound):
         await starters(kubernetes).start(KEY, 100)
     assert not kubernetes.pods
+
+
+async def test_what_must_not_be_more_than_so_many_is_asked_for_as_replicas() -> None:
+    kubernetes = Kubernetes()
+    made = starters(kubernetes)
+    assert await made.start(KEY, 100) == 100
+    bare = len(kubernetes.pods)
+    assert bare == 100
+    assert await made.start(KEY, 5, ceiling=103) == 3
+    assert (len(kubernetes.pods), kubernetes.raised) == (bare, [3])
