@@ -6,16 +6,15 @@ through: other programs, other runtime images, other CRDs, at the same time.
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.support import history
 from tests.support.cluster import CONTROL_PLANE, LAYOUT, REPOSITORY, Cluster, wait_until
 from tools.cluster import programs
 from tools.cluster.images import catalogue, contexts
@@ -67,15 +66,8 @@ def running(cluster: Cluster, part: str) -> list[dict[str, Any]]:
 
 def former(folder: Path) -> Former:
     """Build the release of the commit before the chart's last change; native node only."""
-    git = ["git", "-C", str(REPOSITORY)]
-    commits = subprocess.run(
-        [*git, "log", "--format=%H", "-2", "--", "helm/klambda"],
-        check=True, capture_output=True, text=True,
-    ).stdout.split()  # fmt: skip
-    archive = subprocess.run([*git, "archive", commits[-1]], check=True, capture_output=True).stdout
     layout = Layout(repository=folder / "tree", state=folder / "state", cache=LAYOUT.cache)
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(layout.repository, filter="data")
+    history.extract(history.before_last_change("helm/klambda") or "HEAD", layout.repository)
     control_plane, runtime = _images(layout)
     chart = layout.repository / "helm" / "klambda"
     values = yaml.safe_load(LAYOUT.values.read_text())

@@ -28,8 +28,9 @@ class Kubelet:
 
     def __init__(self, api: Api, binary: Path, gateways: list[str], bootstrap: str) -> None:
         self._api = api
-        self._binary = binary
-        self._gateways = gateways
+        self.binary = binary
+        """What the next pod runs."""
+        self.gateways = gateways
         self._bootstrap = bootstrap
         self._root = tempfile.TemporaryDirectory(prefix="klambda-pods-")
         self._numbers = itertools.count(1)
@@ -97,7 +98,7 @@ class Kubelet:
     async def _run(self, pod: dict[str, Any]) -> None:
         meta, name = pod["metadata"], pod["metadata"]["name"]
         self.started += 1
-        init = Init(self._binary, Path(self._root.name) / name, self._bootstrap)
+        init = Init(self.binary, Path(self._root.name) / name, self._bootstrap)
         self.running[name] = init
         environment = {
             each["name"]: each["value"]
@@ -108,7 +109,7 @@ class Kubelet:
             "KLAMBDA_POD_UID": pod["metadata"]["uid"],
             "KLAMBDA_POD_NAME": name,
             "KLAMBDA_NAMESPACE": meta["namespace"],
-            "KLAMBDA_GATEWAYS": ",".join(self._gateways),
+            "KLAMBDA_GATEWAYS": ",".join(self.gateways),
         }
         await init.start(**environment)
         self._later(self._report(pod["metadata"]))

@@ -517,6 +517,47 @@ async def test_every_gateway_leaves_alone_what_cannot_be_assigned() -> None:
         assert world.starts == [1]
 
 
+async def test_a_second_hello_of_a_living_instance_takes_the_place_of_the_first() -> None:
+    """It dialled again although its connection lives: what runs is asked for, never run again."""
+    gate = asyncio.Event()
+
+    async def gated(event: bytes) -> bytes:
+        await gate.wait()
+        return event
+
+    async with running() as world:
+        gateway = world.gateways[0]
+        await gateway.invoke()
+        instance = world.only()
+        instance.handler = gated
+        request = asyncio.create_task(gateway.invoke(b"7"))
+        await until(lambda: len(instance.runs) == 2)
+        await instance.dial(gateway.server.port)
+        with pytest.raises(LambdaError, match="lost while it ran"):
+            await request
+        await until(lambda: len(instance.wires) == 1)
+        assert gateway.server.linked() == {instance.uid}
+        gate.set()
+        await until(lambda: gateway.registry.records[instance.uid].free)
+        assert (await gateway.invoke(b"8")).payload == b"8"
+        assert len(instance.runs) == 3
+        assert sum(world.starts) == 1
+
+
+async def test_a_hello_of_another_boot_beside_a_living_one_spoils_the_pod() -> None:
+    async with running() as world:
+        gateway = world.gateways[0]
+        await gateway.invoke()
+        first = world.only()
+        second = Simulated(first.namespace, first.deployment, first.pod, first.uid)
+        await second.dial(gateway.server.port)
+        await until(lambda: gateway.registry.records[first.uid].reborn)
+        assert (await gateway.invoke(b"8")).payload == b"8"
+        assert len(world.instances) == 2, "a pod that was started twice takes nothing more"
+        assert second.runs == []
+        await second.close()
+
+
 async def test_with_random_cuts_every_request_runs_at_most_once() -> None:
     """Connections of instances break at random; who gets an answer ran once, nobody ran twice."""
     chance = random.Random(7)
