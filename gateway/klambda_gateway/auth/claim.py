@@ -11,11 +11,13 @@ Source: AWS IAM user guide, "Create a signed AWS API request".
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -160,8 +162,13 @@ def _scope_of(start: str) -> Scope | None:
 
 def _claim_of(request: Signable, authorization: str, stamp: str | None) -> Claim:
     algorithm, _, rest = authorization.partition(" ")
-    if algorithm != ALGORITHM:
+    if algorithm.startswith("AWS") and algorithm != ALGORITHM:
         raise incomplete(f"Unsupported AWS 'algorithm': '{algorithm}'.")
+    if not all("=" in piece for piece in re.split(r"[,\s]+", rest.strip())):
+        raise incomplete(
+            "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with "
+            f"SHA-256 and encoded with Base64): '{_hashed(authorization)}'."
+        )
     parts = dict(_PARTS.findall(rest))
     missing = [name for name in ("Credential", "Signature", "SignedHeaders") if name not in parts]
     problems = [f"Authorization header requires '{name}' parameter." for name in missing]
@@ -170,7 +177,9 @@ def _claim_of(request: Signable, authorization: str, stamp: str | None) -> Claim
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
         )
     if problems or stamp is None:
-        raise incomplete(" ".join(problems))
+        proof = _hashed(authorization)
+        shown = f"(Hashed with SHA-256 and encoded with Base64) Authorization={proof}"
+        raise incomplete(" ".join([*problems, shown]))
     payload = request.header(b"x-amz-content-sha256")
     scope = _scope(parts["Credential"], parts["SignedHeaders"])
     _check_payload(payload)
@@ -180,6 +189,11 @@ def _claim_of(request: Signable, authorization: str, stamp: str | None) -> Claim
         payload=payload,
         token=request.header(b"x-amz-security-token"),
     )
+
+
+def _hashed(header: str) -> str:
+    """A header that is no signature, as AWS shows it (S: published by many who met it)."""
+    return b64encode(sha256(header.encode("latin-1")).digest()).decode()
 
 
 def _from_query(request: Signable) -> Claim:

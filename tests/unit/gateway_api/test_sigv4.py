@@ -231,8 +231,35 @@ STAMP = "20260101T000000Z"
     ("authorization", "stamp", "error"),
     [
         (None, STAMP, "MissingAuthenticationTokenException: Missing Authentication Token"),
-        ("Bearer x", STAMP, "IncompleteSignatureException"),
-        ("AWS4-HMAC-SHA256 Credential=a", STAMP, "IncompleteSignatureException"),
+        (  # S: what AWS says to bearer tokens and basic authentication
+            "Bearer x",
+            STAMP,
+            (
+                "IncompleteSignatureException: Invalid key=value pair (missing equal-sign) in "
+                "Authorization header (hashed with SHA-256 and encoded with Base64): "
+                "'uTem/WB082UJMN2ajD6lH6UChGpTAddMJSx2iu923No='."
+            ),
+        ),
+        (
+            "Basic a2V5OnNlY3JldA==",
+            "yesterday",
+            (
+                "IncompleteSignatureException: Authorization header requires 'Credential' parameter. "
+                "Authorization header requires 'Signature' parameter. Authorization header requires "
+                "'SignedHeaders' parameter. (Hashed with SHA-256 and encoded with Base64) "
+                "Authorization=KxN06y6JA9nM0wUIsuk39yFLcDWojyqwBp7DZYhwstk="
+            ),
+        ),
+        (
+            "AWS5-HMAC-SHA256 Credential=a",
+            STAMP,
+            "IncompleteSignatureException: Unsupported AWS 'algorithm': 'AWS5-HMAC-SHA256'.",
+        ),
+        (
+            "AWS4-HMAC-SHA256 Credential=a",
+            STAMP,
+            "IncompleteSignatureException: Authorization header requires 'Signature' parameter.",
+        ),
         (
             "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host, Signature=c",
             STAMP,

@@ -286,7 +286,10 @@ MISMATCH = (
         (
             lambda _: [("authorization", "Bearer x"), ("x-amz-date", "20261127T000000Z")],
             "IncompleteSignatureException",
-            "Unsupported AWS 'algorithm': 'Bearer'.",
+            (
+                "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with "
+                "SHA-256 and encoded with Base64): 'uTem/WB082UJMN2ajD6lH6UChGpTAddMJSx2iu923No='."
+            ),
         ),
     ],
 )
