@@ -2,9 +2,8 @@
 
 Theory. Managed Instances and durable functions are AWS's own machinery. Nothing of the kind can be
 made here, so making it is refused, reading it finds nothing, and lists are empty: each with an
-error type that the model gives the operation, so that every SDK binds it. Whole resource policies
-(2026) can be read and deleted, because the permissions they are made of exist; writing them as
-documents is refused. Place: operations of ``dispatch``'s table.
+error type that the model gives the operation, so that every SDK binds it. Place: operations of
+``dispatch``'s table.
 """
 
 from __future__ import annotations
@@ -74,7 +73,6 @@ ABSENT: Mapping[str, Handler] = {
             "CreateCapacityProvider",
             "CheckpointDurableExecution",
             "GetDurableExecutionState",
-            "PutResourcePolicy",
         ),
         unsupported,
     ),

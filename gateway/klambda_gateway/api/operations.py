@@ -54,6 +54,7 @@ HANDLERS: Mapping[str, Handler] = {
     "RemovePermission": policy.remove_permission,
     "GetPolicy": policy.get_policy,
     "GetResourcePolicy": policy.get_resource_policy,
+    "PutResourcePolicy": policy.put_resource_policy,
     "DeleteResourcePolicy": policy.delete_resource_policy,
     "CreateFunctionUrlConfig": urls.create_function_url_config,
     "GetFunctionUrlConfig": urls.get_function_url_config,

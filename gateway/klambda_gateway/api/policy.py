@@ -26,6 +26,7 @@ from klambda_core.state import revision_id
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.lookup import Holder, Lack, holder_of
 from klambda_gateway.api.naming import Target, target_of
+from klambda_gateway.api.policy_document import permissions_of
 from klambda_gateway.auth.policy import PUBLIC_STATEMENTS
 
 _ACCOUNT = re.compile(r"\d{12}")
@@ -106,6 +107,27 @@ async def get_policy(services: Services, call: Call) -> Reply:
 async def get_resource_policy(services: Services, call: Call) -> Reply:
     """GetResourcePolicy: the same by ARN."""
     return await _read(services, call, _target_by_arn(call))
+
+
+async def put_resource_policy(services: Services, call: Call) -> Reply:
+    """PutResourcePolicy: 200; the document replaces every permission, those of a public URL too."""
+    target = _target_by_arn(call)
+    permissions = permissions_of(call.input["Policy"], target.arn)
+    for each in permissions:
+        _principal(each.principal)  # refused in the same words as AddPermission's
+    holder = await holder_of(services, call, target)
+    if isinstance(holder, Lack):
+        raise errors.resource_not_found()
+
+    def decide(current: Holder) -> Json:
+        _check_policy_revision(current, call.input.get("RevisionId"))
+        closed: Json = {"url": {"public": False}} if _implied(current) else {}
+        return {"spec": closed | {"policy": _stored(permissions, target)}}
+
+    gone = errors.resource_not_found()
+    changed: Holder = await services.objects.change(holder, decide, gone=gone)
+    text = _compact(document(permissions, target.arn))
+    return Reply(document={"Policy": text, "RevisionId": revision_id(changed)})
 
 
 async def delete_resource_policy(services: Services, call: Call) -> Reply:

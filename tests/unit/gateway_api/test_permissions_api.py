@@ -71,6 +71,91 @@ def test_a_public_url_stands_for_two_statements_that_can_be_removed(
     assert "policy" not in spec(world)
 
 
+OWN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:area"
+
+
+def statement(**members: Any) -> dict[str, Any]:
+    given = {
+        "Sid": "s",
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "lambda:InvokeFunction",
+        "Resource": OWN,
+    }
+    return {key: value for key, value in (given | members).items() if value is not None}
+
+
+def test_a_whole_policy_replaces_what_was_there(world: World, client: Any, function: str) -> None:
+    client.add_permission(
+        FunctionName="area", StatementId="old", Action="lambda:InvokeFunction", Principal=OTHER
+    )
+    before = client.get_policy(FunctionName="area")["RevisionId"]
+    statements = [
+        statement(Sid="a", Principal={"AWS": f"arn:aws:iam::{OTHER}:root"}),
+        statement(
+            Sid="b",
+            Principal={"Service": "s3.amazonaws.com"},
+            Condition={
+                "StringEquals": {"AWS:SourceAccount": OTHER},
+                "ArnLike": {"AWS:SourceArn": "arn:aws:s3:::b"},
+            },
+        ),
+        statement(Sid="c", Condition={"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}),
+    ]
+    policy = {"Version": "2012-10-17", "Id": "default", "Statement": statements}
+    answer = client.put_resource_policy(
+        ResourceArn=OWN, Policy=json.dumps(policy), RevisionId=before
+    )
+    assert json.loads(answer["Policy"]) == policy
+    found = client.get_policy(FunctionName="area")
+    assert (found["Policy"], found["RevisionId"]) == (answer["Policy"], answer["RevisionId"])
+    assert found["RevisionId"] != before
+    with pytest.raises(client.exceptions.PreconditionFailedException):
+        client.put_resource_policy(ResourceArn=OWN, Policy=json.dumps(policy), RevisionId=before)
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.put_resource_policy(
+            ResourceArn=f"{OWN}:9",
+            Policy=json.dumps({"Statement": statement(Resource=f"{OWN}:9")}),
+        )
+    spec(world)["url"] = {"authType": "NONE", "invokeMode": "BUFFERED", "public": True}
+    one = {"Statement": statement(Sid=None, Action=["lambda:InvokeFunction"], Resource=[OWN])}
+    client.put_resource_policy(ResourceArn=OWN, Policy=json.dumps(one))
+    assert sids(client) == ["Statement1"]
+    assert spec(world)["url"]["public"] is False
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [
+        ("{", "it is not JSON"),
+        ("[]", "an element is no object"),
+        ("{}", "an element is no object"),
+        ({"Statement": []}, "it has no statements"),
+        ({"Statement": [statement(), statement()]}, "the statement id s is there twice"),
+        ({"Statement": statement(), "Other": 1}, "the element Other is not supported here"),
+        ({"Statement": statement(NotAction="*")}, "the element NotAction is not supported here"),
+        ({"Statement": statement(Effect="Deny")}, "only have the Effect Allow"),
+        ({"Statement": statement(Resource="*")}, f"Resource is not {OWN}"),
+        ({"Statement": statement(Action=["a", "b"])}, "Action is not one text"),
+        ({"Statement": statement(Action="s3:Get")}, "action is not valid"),
+        ({"Statement": statement(Principal={"Federated": "x"})}, "Principal is not *"),
+        ({"Statement": statement(Principal={"AWS": ["a", "b"]})}, "Principal is not one text"),
+        ({"Statement": statement(Condition={"IpAddress": {"aws:SourceIp": "1"}})},
+         "the condition IpAddress aws:SourceIp is not supported here"),
+        ({"Statement": statement(Condition={"Bool": {"lambda:InvokedViaFunctionUrl": "x"}})},
+         "neither true nor false"),
+        ({"Statement": statement(Principal={"AWS": "nobody"})}, "principal was invalid"),
+    ],
+)  # fmt: skip
+def test_a_policy_that_cannot_be_kept_is_refused_by_name(
+    client: Any, function: str, policy: Any, text: str
+) -> None:
+    given = policy if isinstance(policy, str) else json.dumps(policy)
+    with pytest.raises(client.exceptions.InvalidParameterValueException) as caught:
+        client.put_resource_policy(ResourceArn=OWN, Policy=given)
+    assert text in caught.value.response["Error"]["Message"]
+
+
 def test_a_whole_policy_is_read_and_deleted_by_arn(
     world: World, client: Any, function: str
 ) -> None:

@@ -244,9 +244,10 @@ STAMP = "20260101T000000Z"
             "Basic a2V5OnNlY3JldA==",
             "yesterday",
             (
-                "IncompleteSignatureException: Authorization header requires 'Credential' parameter. "
-                "Authorization header requires 'Signature' parameter. Authorization header requires "
-                "'SignedHeaders' parameter. (Hashed with SHA-256 and encoded with Base64) "
+                "IncompleteSignatureException: Authorization header requires 'Credential' "
+                "parameter. Authorization header requires 'Signature' parameter. Authorization "
+                "header requires 'SignedHeaders' parameter. "
+                "(Hashed with SHA-256 and encoded with Base64) "
                 "Authorization=KxN06y6JA9nM0wUIsuk39yFLcDWojyqwBp7DZYhwstk="
             ),
         ),
