@@ -148,6 +148,20 @@ export const other = 1;
 """
 
 
+# A runtime of its own that evaluates each event, a string, and answers with a count and $answer.
+CUSTOM = r"""#!/bin/sh
+api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation
+n=0
+while :; do
+    event=$(curl -sS -D /tmp/headers "$api/next")
+    id=$(sed -n 's/^lambda-runtime-aws-request-id: *\([0-9a-f-]*\).*/\1/Ip' /tmp/headers)
+    n=$((n + 1)) answer= script=${event#?}
+    eval "${script%?}"
+    curl -sS -o /dev/null --data-binary "\"$n $answer\"" "$api/$id/response"
+done
+"""
+
+
 def function(cluster: Cluster, language: str, source: str, **settings: Any) -> Iterator[str]:
     name = f"edges-{language}-{secrets.token_hex(3)}"
     cluster.create(name, source, Timeout=4, **settings)
@@ -211,6 +225,28 @@ def test_python_ends(cluster: Cluster, python: str, event: dict[str, Any], reaso
 )
 def test_node_ends(cluster: Cluster, node: str, event: dict[str, Any], reason: str) -> None:
     ended(cluster, node, reason, **event)
+
+
+def test_a_custom_runtime_ends(cluster: Cluster, name: str) -> None:
+    """Exit, signal, memory, time, and what it may write, as of every other runtime."""
+    files = {"bootstrap": CUSTOM}
+    cluster.deploy(name, files, executable=files, Runtime="provided.al2023", Timeout=4)
+
+    def run(script: str) -> str:
+        answer = cluster.invoke_raw(name, json.dumps(script).encode())
+        body: Any = json.loads(answer["Payload"])
+        return str(body["errorMessage"] if "FunctionError" in answer else body)
+
+    assert [run(":"), run("touch /tmp/x; answer=$?")] == ["1 ", "2 0"]
+    assert run("touch /var/task/x /var/tmp/x 2> /tmp/why; answer=$?") == "3 1"
+    for script, reason in {
+        "exit 3": "Runtime exited with error: exit status 3",
+        "kill -ABRT $$; sleep 5": "Runtime exited with error: signal: aborted",
+        "tail /dev/zero; sleep 5": "Runtime exited with error: signal: killed",
+        "sleep 60": "Task timed out after 4.00 seconds",
+    }.items():
+        assert run(script).endswith(f" Error: {reason}"), script
+        assert run(":") == "1 ", "a new environment"
 
 
 def test_globals_are_kept_until_something_breaks(cluster: Cluster, python: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,20 +19,26 @@ from tools.cluster.cluster import recorded
 from tools.cluster.native import addresses
 from tools.cluster.native.cluster import PULL_SECRET
 
+from .test_extensions import EYE
+
 HERE = Path(__file__).with_name("images")
-NAMES = {"client": "tests/client:1", "layout": "tests/layout:1"}
+NAMES = {"client": "tests/client:1", "layout": "tests/layout:1", "web": "tests/web:1"}
 
 
 @pytest.fixture(scope="module")
 def registry(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """One on this machine's address of the node's link, with both images, and its credentials."""
+    """One on this machine's address of the node's link, with the images, and its credentials."""
     if recorded(LAYOUT) != "native":
         pytest.skip("only the native node knows a registry on this machine")
     folder = tmp_path_factory.mktemp("registry")
     address, _, port = addresses.LOCAL_REGISTRY.partition(":")
-    lock = {"requirements.lock": REPOSITORY / "runtimes" / "python3.13" / "requirements.lock"}
+    eye = folder / "eye"
+    eye.write_text(EYE)
+    eye.chmod(0o755)
+    lock = REPOSITORY / "runtimes" / "python3.13" / "requirements.lock"
+    extra = {"requirements.lock": lock, "eye": eye}
     with running_registry(folder, address=address, port=int(port)) as found:
-        build_and_push(HERE, lock, found, NAMES)
+        build_and_push(HERE, extra, found, NAMES)
         (folder / "config.json").write_text(json.dumps(found.docker_config()))
         flags = (f"--from-file=.dockerconfigjson={folder / 'config.json'}",)
         for namespace in (CONTROL_PLANE, "default"):
@@ -144,3 +152,44 @@ def test_an_image_of_kubectl_and_what_is_published(
     seen = cluster.aws.get_function_configuration(FunctionName=name)
     assert (seen["State"], seen["LastUpdateStatus"]) == ("Active", "Failed")
     assert seen["LastUpdateStatusReasonCode"] == "ImageDeleted"
+
+
+def test_extensions_inside_an_image(cluster: Cluster, registry: Registry, name: str) -> None:
+    """A web server that knows nothing of Lambda: one extension is its runtime, one looks on."""
+    create(cluster, name, f"{registry.host}/{NAMES['web']}")
+    for number in range(2):
+        answer = cluster.invoke_raw(name, json.dumps({"n": number}).encode(), LogType="Tail")
+        assert json.loads(answer["Payload"]) == {"path": "/events", "body": {"n": number}}
+        request = answer["ResponseMetadata"]["RequestId"]
+        lines = answer["Log"].splitlines()
+        assert f"sees INVOKE {request}" in lines
+        assert f"told {request} success" in lines
+    (pod,) = cluster.children(name)["pods"]
+    cluster.kubectl("wait", "pod", pod, "--for=condition=Ready", "--timeout=30s")
+    log = cluster.kubectl("logs", pod)
+    assert "EXTENSION\tName: adapter\tState: Ready\tEvents: []" in log
+    assert "EXTENSION\tName: eye\tState: Ready\tEvents: [INVOKE, SHUTDOWN]" in log
+    assert "TELEMETRY\tName: eye\tState: Subscribed\tTypes: [Platform]" in log
+
+
+@pytest.mark.full
+@pytest.mark.timeout(300)
+def test_cold_starts_of_images(cluster: Cluster, registry: Registry, name: str) -> None:
+    """Prints what a first request takes, with init in the image and with init brought to it."""
+    for stage in ("layout", "client"):
+        if stage == "layout":
+            create(cluster, name, f"{registry.host}/{NAMES[stage]}")
+        else:
+            cluster.aws.update_function_code(
+                FunctionName=name, ImageUri=f"{registry.host}/{NAMES[stage]}"
+            )
+            cluster.wait_updated(name)
+        times = []
+        for turn in range(8):
+            changed = {"Variables": {"TURN": f"{stage} {turn}"}}
+            cluster.aws.update_function_configuration(FunctionName=name, Environment=changed)
+            cluster.wait_updated(name)
+            began = time.monotonic()
+            assert cluster.invoke(name) == 1, "a new environment"
+            times.append((time.monotonic() - began) * 1000)
+        print(f"{stage}: p50 {statistics.median(times):.0f} ms, max {max(times):.0f} ms")

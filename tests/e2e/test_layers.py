@@ -81,6 +81,40 @@ def test_layers_are_merged_in_order_and_outlive_their_deletion(
         )
 
 
+NODE = """
+import word from 'word';
+import { createRequire } from 'node:module';
+import { execSync } from 'node:child_process';
+const other = createRequire(import.meta.url)('other');
+export const handler = async () => [word, other, execSync('tool').toString().trim()];
+"""
+OF_ALL = {
+    "nodejs/node_modules/word/index.js": "module.exports = 'imported';\n",
+    "nodejs/node22/node_modules/other/index.js": "module.exports = 'required';\n",
+    "bin/tool": "#!/bin/sh\necho of the layer\n",
+    "bootstrap": """#!/bin/sh
+api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation
+while :; do
+    curl -sS -D /tmp/headers -o /dev/null "$api/next"
+    id=$(sed -n 's/^lambda-runtime-aws-request-id: *\\([0-9a-f-]*\\).*/\\1/Ip' /tmp/headers)
+    curl -sS -o /dev/null --data "\\"$(tool)\\"" "$api/$id/response"
+done
+""",
+}
+
+
+def test_modules_programs_and_bootstraps_of_layers(cluster: Cluster, name: str, word: str) -> None:
+    """One layer for two runtimes: Node.js' search paths, /opt/bin in PATH, /opt/bootstrap."""
+    archive = zip_of(OF_ALL, executable={"bin/tool", "bootstrap"})
+    made = cluster.aws.publish_layer_version(LayerName=word, Content={"ZipFile": archive})
+    layers = [made["LayerVersionArn"]]
+    cluster.create(name, NODE, Runtime="nodejs22.x", MemorySize=256, Layers=layers)
+    assert cluster.invoke(name) == ["imported", "required", "of the layer"]
+    cluster.aws.update_function_configuration(FunctionName=name, Runtime="provided.al2023")
+    cluster.wait_updated(name)
+    assert cluster.invoke(name) == "of the layer"
+
+
 def test_layers_of_kubectl(cluster: Cluster, name: str, word: str) -> None:
     """The function first, its layer later: Git applies in any order."""
     account = cluster.session.client("sts", endpoint_url=cluster.endpoint).get_caller_identity()[

@@ -295,6 +295,12 @@ def test_java_errors_have_lambdas_bodies(cluster: Cluster, java_function: str) -
     assert exited["errorType"] == "Runtime.ExitError"
     assert exited["errorMessage"].endswith("Error: Runtime exited with error: exit status 3")
     assert cluster.invoke(java_function, {}) == 1, "a new environment"
+    killed = failed({"do": "hoard"})
+    assert killed["errorMessage"].endswith("Error: Runtime exited with error: signal: killed")
+    assert cluster.invoke(java_function, {}) == 1
+    late = failed({"do": "sleep"})
+    assert late["errorType"] == "Sandbox.Timedout"
+    assert cluster.invoke(java_function, {}) == 1
     become(cluster, java_function, "example.Nothing")
     assert failed({}) == {
         "errorMessage": "Class not found: example.Nothing",

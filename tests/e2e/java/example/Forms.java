@@ -8,7 +8,9 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
 import java.lang.management.ManagementFactory;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -64,9 +66,25 @@ public class Forms {
                 case "exit":
                     System.exit(3);
                     return null;
+                case "sleep":
+                    sleep();
+                    return null;
+                case "hoard": // half on the heap, half beside it: neither limit of the JVM's own is met
+                    for (List<Object> all = new ArrayList<>();;) {
+                        all.add(new byte[8 << 20]);
+                        all.add(ByteBuffer.allocateDirect(8 << 20));
+                    }
                 default:
                     return calls;
             }
+        }
+    }
+
+    private static void sleep() {
+        try {
+            Thread.sleep(60_000);
+        } catch (InterruptedException end) {
+            Thread.currentThread().interrupt();
         }
     }
 
