@@ -270,6 +270,15 @@ def test_only_tmp_can_be_written(cluster: Cluster, python: str, node: str, path:
     assert cluster.invoke(node, {"do": "write", "path": "/tmp/x"}) == "written"
 
 
+def test_a_pod_has_the_functions_memory_and_share_of_cpu(cluster: Cluster, python: str) -> None:
+    """§h.2: a vCPU for each 1,769 MB; init's own 32 MiB come on top of memorySize."""
+    assert cluster.invoke(python, {"do": "calls"}) > 0
+    pods = cluster.objects("pods", "-l", f"klambda.io/function={python}")
+    resources = pods[0]["spec"]["containers"][0]["resources"]
+    assert resources["limits"]["memory"] == "160Mi"
+    assert resources["requests"]["cpu"] == "72m"
+
+
 def test_processes_are_limited(cluster: Cluster, python: str) -> None:
     """§h.2: 1,024 processes; what a fork bomb leaves behind is gone with its environment."""
     cluster.aws.update_function_configuration(FunctionName=python, MemorySize=1024, Timeout=20)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-LANGUAGES = ("python3.13", "nodejs22.x", "java21", "provided.al2023", "container images")
-P, N, J, C, I = LANGUAGES  # noqa: E741
+LANGUAGES = (
+    "python3.13", "nodejs22.x", "nodejs24.x", "java21", "provided.al2023", "container images",
+)  # fmt: skip
+P, N, M, J, C, I = LANGUAGES  # noqa: E741
 
 RUNTIMES = "tests/e2e/test_runtimes.py"
 EDGES = "tests/e2e/test_edges.py"
@@ -20,7 +22,13 @@ LAYERS = "tests/e2e/test_layers.py"
 STREAMS = "tests/e2e/test_streaming.py"
 LIBRARIES = "tests/e2e/test_libraries.py"
 EXTENSIONS = "tests/e2e/test_extensions.py"
+LOGS = "tests/e2e/test_logs.py"
+URLS = "tests/e2e/test_urls.py"
 INIT = "tests/integration/init"
+NODE_24 = f"{RUNTIMES}::test_node_24"
+CUSTOM = f"{EDGES}::test_a_custom_runtime_ends"
+JAVA = f"{RUNTIMES}::test_java_errors_have_lambdas_bodies"
+IMAGE = f"{IMAGES}::test_debian_with_awss_client"
 
 NOT_MEANT = "n/a"
 """The language has no such thing."""
@@ -46,22 +54,32 @@ ROWS = (
         tests={
             P: f"{INVOKE}::test_an_instance_keeps_its_globals_and_goes_when_idle",
             N: f"{RUNTIMES}::test_the_environment_is_lambdas",
+            M: NODE_24,
             J: f"{RUNTIMES}::test_java_handlers_in_every_form",
             C: f"{RUNTIMES}::test_a_go_function_with_awss_library",
-            I: f"{IMAGES}::test_debian_with_awss_client",
+            I: IMAGE,
         },
+    ),
+    Row(
+        behaviour="Handlers in every form: callback, promise, module; typed, stream, method",
+        tests={
+            N: f"{INIT}/test_node_functions.py::test_callback_handlers",
+            M: NODE_24,
+            J: f"{RUNTIMES}::test_java_handlers_in_every_form",
+        },
+        absent=(P, C, I),
     ),
     Row(
         behaviour="Rust (`lambda_runtime`), Go (`aws-lambda-go`), ten lines of shell",
         tests={C: f"{RUNTIMES}::test_a_rust_function_with_awss_library"},
-        absent=(P, N, J, I),
+        absent=(P, N, M, J, I),
     ),
     Row(
         behaviour="The environment is Lambda's, name by name",
         tests={
-            **everywhere(f"{RUNTIMES}::test_the_environment_is_lambdas", P, N, C),
+            **everywhere(f"{RUNTIMES}::test_the_environment_is_lambdas", P, N, M, C),
             J: f"{RUNTIMES}::test_java_has_lambdas_environment_and_share_of_memory",
-            I: f"{IMAGES}::test_debian_with_awss_client",
+            I: IMAGE,
         },
     ),
     Row(
@@ -69,16 +87,20 @@ ROWS = (
         tests={
             P: f"{LAYERS}::test_layers_are_merged_in_order_and_outlive_their_deletion",
             J: f"{RUNTIMES}::test_java_finds_the_libraries_of_layers",
+            **everywhere(f"{LAYERS}::test_modules_programs_and_bootstraps_of_layers", N, C),
         },
         absent=(I,),
     ),
     Row(
-        behaviour="Extensions from a layer",
-        tests={P: f"{EXTENSIONS}::test_an_extension_from_a_layer"},
+        behaviour="Extensions: INVOKE and SHUTDOWN, telemetry",
+        tests={
+            P: f"{EXTENSIONS}::test_an_extension_from_a_layer",
+            I: f"{IMAGES}::test_extensions_inside_an_image",
+        },
     ),
     Row(
         behaviour="Streamed answers",
-        tests={N: f"{STREAMS}::test_a_stream_as_the_sdks_read_it"},
+        tests={N: f"{STREAMS}::test_a_stream_as_the_sdks_read_it", M: NODE_24},
         absent=(P,),
     ),
     Row(
@@ -87,14 +109,30 @@ ROWS = (
         absent=(J, C, I),
     ),
     Row(
-        behaviour="NumPy and pandas; Powertools",
-        tests={P: f"{LIBRARIES}::test_numpy_and_pandas"},
-        absent=(N, J, C, I),
+        behaviour="60 MB of NumPy, pandas, SciPy and scikit-learn; Jackson",
+        tests={
+            P: f"{LIBRARIES}::test_numpy_and_pandas",
+            J: f"{LIBRARIES}::test_jackson",
+        },
+        absent=(N, M, C, I),
+    ),
+    Row(
+        behaviour="Powertools: logger, metrics, parameters; an AWS SDK v3 of the function's own",
+        tests=everywhere(f"{LIBRARIES}::test_powertools", P, N),
+        absent=(C, I),
+    ),
+    Row(
+        behaviour="Web frameworks behind a function URL: FastAPI and Mangum, Express",
+        tests={
+            P: f"{LIBRARIES}::test_fastapi_behind_a_url",
+            N: f"{LIBRARIES}::test_express_behind_a_url",
+        },
+        absent=(J, C),
     ),
     Row(
         behaviour="`AWS_LAMBDA_EXEC_WRAPPER`",
         tests={
-            **everywhere(f"{RUNTIMES}::test_a_wrapper_runs_before_the_runtime", P, N),
+            **everywhere(f"{RUNTIMES}::test_a_wrapper_runs_before_the_runtime", P, N, M),
             J: f"{RUNTIMES}::test_a_wrapper_runs_before_java",
         },
         absent=(C, I),
@@ -104,8 +142,10 @@ ROWS = (
         tests={
             P: f"{INVOKE}::test_a_function_that_fails_gives_lambdas_bodies",
             N: f"{EDGES}::test_node_errors_have_lambdas_bodies",
-            J: f"{RUNTIMES}::test_java_errors_have_lambdas_bodies",
+            M: NODE_24,
+            J: JAVA,
             C: f"{RUNTIMES}::test_a_go_function_with_awss_library",
+            I: IMAGE,
         },
     ),
     Row(
@@ -113,7 +153,8 @@ ROWS = (
         tests={
             P: f"{INVOKE}::test_a_function_that_cannot_start_says_why",
             N: f"{EDGES}::test_a_node_function_that_cannot_start_says_why",
-            J: f"{RUNTIMES}::test_java_errors_have_lambdas_bodies",
+            M: NODE_24,
+            J: JAVA,
             C: f"{INIT}/test_safety.py::test_a_custom_runtime_that_cannot_be_started",
             I: f"{IMAGES}::test_the_layout_of_awss_base_images",
         },
@@ -123,19 +164,41 @@ ROWS = (
         tests={
             P: f"{EDGES}::test_python_ends",
             N: f"{EDGES}::test_node_ends",
-            J: f"{RUNTIMES}::test_java_errors_have_lambdas_bodies",
-            I: f"{IMAGES}::test_debian_with_awss_client",
+            M: NODE_24,
+            J: JAVA,
+            C: CUSTOM,
+            I: IMAGE,
         },
     ),
     Row(
+        behaviour="Rejections and throws that come after the answer",
+        tests={N: f"{EDGES}::test_node_errors_have_lambdas_bodies"},
+        absent=(P, J, C, I),
+    ),
+    Row(
         behaviour="More memory than memorySize",
-        tests={P: f"{EDGES}::test_python_ends", N: f"{EDGES}::test_node_ends"},
+        tests={
+            P: f"{EDGES}::test_python_ends",
+            N: f"{EDGES}::test_node_ends",
+            J: JAVA,
+            C: CUSTOM,
+        },
     ),
     Row(
         behaviour="Timeout: `Sandbox.Timedout`; globals lost, /tmp kept",
         tests={
             P: f"{EDGES}::test_globals_are_kept_until_something_breaks",
             N: f"{EDGES}::test_node_errors_have_lambdas_bodies",
+            J: JAVA,
+            C: CUSTOM,
+        },
+    ),
+    Row(
+        behaviour="The deadline, and what remains until it",
+        tests={
+            P: f"{INIT}/test_python_functions.py::test_the_context_knows_its_deadline_and_names",
+            N: f"{INIT}/test_node_functions.py::test_an_event_becomes_an_answer",
+            J: f"{RUNTIMES}::test_java_has_lambdas_environment_and_share_of_memory",
         },
     ),
     Row(
@@ -150,7 +213,8 @@ ROWS = (
         behaviour="Only /tmp is writable",
         tests={
             **everywhere(f"{EDGES}::test_only_tmp_can_be_written", P, N),
-            I: f"{IMAGES}::test_debian_with_awss_client",
+            C: CUSTOM,
+            I: IMAGE,
         },
     ),
     Row(
@@ -160,6 +224,15 @@ ROWS = (
     Row(
         behaviour="Answers that are no JSON, JSON 100,000 levels deep",
         tests=everywhere(f"{EDGES}::test_json_that_is_deep", P, N),
+    ),
+    Row(
+        behaviour="Log records with several lines stay one, in text and in JSON",
+        tests={
+            **everywhere(f"{LOGS}::test_json_and_text", P, N),
+            M: NODE_24,
+            J: f"{LIBRARIES}::test_jackson",
+        },
+        absent=(C,),
     ),
     Row(
         behaviour="100 MB of output in bounded memory; output that is no text",
@@ -176,19 +249,87 @@ ROWS = (
     Row(
         behaviour="ImageConfig replaces ENTRYPOINT, CMD, WORKDIR; digests are pinned",
         tests={I: f"{IMAGES}::test_an_image_of_kubectl_and_what_is_published"},
-        absent=(P, N, J, C),
+        absent=(P, N, M, J, C),
+    ),
+    Row(
+        behaviour="A private registry; an image that carries init, and one that does not",
+        tests={I: f"{IMAGES}::test_the_layout_of_awss_base_images"},
+        absent=(P, N, M, J, C),
     ),
     Row(
         behaviour="A plain web server behind an adapter extension",
-        tests={I: f"{INIT}/test_images.py::test_a_plain_web_server_behind_an_adapter"},
-        absent=(P, N, J, C),
+        tests={I: f"{IMAGES}::test_extensions_inside_an_image"},
+        absent=(P, N, M, J, C),
     ),
 )
 
 
+PLATFORM: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("External and internal extensions, late, crashing, ending", (
+        f"{INIT}/test_extensions.py::test_an_extension_sees_every_invocation",
+        f"{INIT}/test_extensions.py::test_an_internal_extension",
+        f"{INIT}/test_extensions.py::test_an_extension_that_is_late_is_a_timeout",
+        f"{INIT}/test_extensions.py::test_an_extension_that_ends_in_an_invocation",
+    )),
+    ("`/init/error`, `/exit/error`, files that are no program", (
+        f"{INIT}/test_extensions.py::test_an_extension_that_does_not_start",
+        f"{INIT}/test_extensions.py::test_a_file_that_is_no_program",
+    )),
+    ("SIGTERM with extensions, none without", (
+        f"{INIT}/test_extensions.py::test_the_end_of_an_environment",
+        f"{INIT}/test_extensions.py::test_without_extensions_there_is_no_sigterm",
+    )),
+    ("Telemetry API and the older Logs API", (
+        f"{INIT}/test_telemetry.py::test_the_life_of_an_environment_as_telemetry",
+        f"{INIT}/test_telemetry.py::test_subscriptions_that_are_refused",
+        f"{INIT}/test_telemetry.py::test_the_older_logs_api",
+        f"{INIT}/test_records.py::test_subscribers_get_each_record_whole",
+    )),
+    ("InvokeWithResponseStream: first bytes early, errors early and late, the log", (
+        f"{STREAMS}::test_a_stream_as_the_sdks_read_it",
+        f"{STREAMS}::test_a_function_that_does_not_stream",
+    )),
+    ("RESPONSE_STREAM of a function URL", (f"{URLS}::test_yaml_alone_makes_a_public_url",)),
+    ("200 MB in constant memory, back-pressure to the function, clients that go away", (
+        f"{STREAMS}::test_memory_is_constant_and_a_slow_reader_slows_nobody_else",
+        f"{INIT}/test_streaming.py::test_two_hundred_megabytes_and_no_more",
+        f"{INIT}/test_streaming.py::test_without_credit_the_runtime_waits_and_init_holds_next_to_nothing",
+        f"{INIT}/test_streaming.py::test_a_client_that_goes_away_lets_the_run_go_on",
+    )),
+    ("START, END, REPORT, INIT_START, INIT_REPORT; tails", (
+        f"{INVOKE}::test_the_log_tail_is_lambdas_text",
+        f"{INIT}/test_python_functions.py::test_the_log_of_a_first_and_a_second_invocation",
+        f"{INIT}/test_python_functions.py::test_an_init_phase_of_more_than_ten_seconds",
+        f"{INIT}/test_python_functions.py::test_what_was_started_ahead_has_no_init_in_its_report",
+    )),
+    ("LoggingConfig: JSON, levels of the system and of the application", (
+        f"{LOGS}::test_json_and_text",
+        f"{INIT}/test_telemetry.py::test_levels_of_json_logs",
+        f"{INIT}/test_telemetry.py::test_system_events_at_debug",
+    )),
+    ("Trace headers", (f"{LOGS}::test_a_trace_goes_along",)),
+    ("memorySize and the share of CPU", (
+        f"{EDGES}::test_a_pod_has_the_functions_memory_and_share_of_cpu",
+    )),
+    ("A function cannot read init's memory or token, nor speak as the instance", (
+        f"{INIT}/test_safety.py::test_only_tmp_is_writable_and_init_is_out_of_reach",
+        f"{INIT}/test_safety.py::test_the_token_is_nowhere_in_inits_memory",
+        f"{INIT}/test_pid_one.py::test_as_the_user_of_the_images_it_is_out_of_reach",
+    )),
+    ("init: vet, staticcheck, race detector, fuzzing, memory after 100,000 invocations", (
+        f"{INIT}/test_go.py::test_vet",
+        f"{INIT}/test_go.py::test_staticcheck",
+        f"{INIT}/test_go.py::test_packages",
+        f"{INIT}/test_go.py::test_fuzz",
+        f"{INIT}/test_go.py::test_memory_after_100_000_invocations",
+    )),
+)  # fmt: skip
+"""What does not depend on the language, and the tests that show it."""
+
+
 INTRODUCTION = (
     "Every cell is a test that runs against the real cluster, or against the real init "
-    "(`tests/integration`). An empty cell is not tested for that language, though init treats all "
+    "(`tests/integration`); long ones only in `make test-full`. An empty cell is not tested for that language, though init treats all "
     "alike; n/a: it means nothing there. Made from `tests/support/matrix.py` by `make golden`; a "
     "test keeps it true."
 )
@@ -205,6 +346,9 @@ def render() -> str:
         f"|---|{'---|' * len(LANGUAGES)}",
     ]
     lines += [_line(row) for row in ROWS]
+    lines += ["", "## Whatever the language", "", "| behaviour | shown by |", "|---|---|"]
+    for behaviour, tests in PLATFORM:
+        lines.append(f"| {behaviour} | {', '.join(_link(test, _name(test)) for test in tests)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -215,6 +359,14 @@ def _line(row: Row) -> str:
         if test is None:
             cells.append(NOT_MEANT if language in row.absent else "")
         else:
-            file, _, function = test.partition("::")
-            cells.append(f'[yes](../{file} "{function}")')
+            cells.append(_link(test, "yes"))
     return f"| {row.behaviour} | {' | '.join(cells)} |"
+
+
+def _name(test: str) -> str:
+    return test.partition("::test_")[2].replace("_", " ")
+
+
+def _link(test: str, text: str) -> str:
+    file, _, function = test.partition("::")
+    return f'[{text}](../{file} "{function}")'

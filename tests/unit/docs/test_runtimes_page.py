@@ -11,7 +11,10 @@ from tests.support import matrix
 from tools.cluster.layout import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "runtimes.md"
-NAMED = sorted({test for row in matrix.ROWS for test in row.tests.values()})
+NAMED = sorted(
+    {test for row in matrix.ROWS for test in row.tests.values()}
+    | {test for _, tests in matrix.PLATFORM for test in tests}
+)
 
 
 @pytest.mark.parametrize("named", NAMED)
