@@ -329,9 +329,9 @@ PLATFORM: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 INTRODUCTION = (
     "Every cell is a test that runs against the real cluster, or against the real init "
-    "(`tests/integration`); long ones only in `make test-full`. An empty cell is not tested for that language, though init treats all "
-    "alike; n/a: it means nothing there. Made from `tests/support/matrix.py` by `make golden`; a "
-    "test keeps it true."
+    "(`tests/integration`); long ones only in `make test-full`. An empty cell is not tested for "
+    "that language, though init treats all alike; n/a: it means nothing there. Made from "
+    "`tests/support/matrix.py` by `make golden`; a test keeps it true."
 )
 
 

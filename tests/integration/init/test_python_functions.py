@@ -137,6 +137,15 @@ async def test_a_function_that_cannot_start(
     assert f"Status: error\tError Type: {kind}\n" in outcome.tail
 
 
+async def test_an_error_of_the_functions_own_while_loading(launch: Launch) -> None:
+    """§b.1: the body is the runtime's; the platform's lines know but names of its own kind."""
+    running = await launch("class Odd(Exception): pass\nraise Odd('no')\n")
+    outcome = await running.connection.invoke()
+    assert (outcome.json["errorType"], outcome.json["errorMessage"]) == ("Odd", "no")
+    assert re.search(r"\nREPORT .*\tStatus: error\tError Type: Runtime.Unknown\t", outcome.tail)
+    assert "Phase: init\tStatus: error\tError Type: Runtime.Unknown\n" in running.init.output
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

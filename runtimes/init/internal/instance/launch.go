@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strings"
 	"time"
 
 	"klambda.io/init/internal/extensions"
@@ -218,11 +220,27 @@ func (i *Instance) noteFailure() {
 		if errorType == "" {
 			errorType = typeOf(i.posted.Body)
 		}
+		errorType = classified(errorType)
 		l.polite = true
 	case errorType == "":
 		status = timeout
 	}
 	i.started(status, errorType)
+}
+
+var platformType = regexp.MustCompile(`^(Runtime|Function)\.[A-Z][a-zA-Z]+$`)
+
+// classified is what the platform's own lines call an error that the runtime has named (reference §b.1); who is answered
+// sees the runtime's word.
+func classified(errorType string) string {
+	switch {
+	case platformType.MatchString(errorType):
+		return errorType
+	case strings.HasPrefix(errorType, "Function."):
+		return "Function.Unknown"
+	default:
+		return "Runtime.Unknown"
+	}
 }
 
 // typeOf reads the error type of an error body.

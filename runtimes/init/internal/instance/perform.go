@@ -78,7 +78,7 @@ func (i *Instance) run(a slot.Action, inv *invocation) {
 	case slot.AnswerInit:
 		i.noteFailure()
 		i.answerPosted(inv)
-		inv.reported = true
+		inv.reported, inv.errorType = true, classified(inv.errorType)
 	case slot.AnswerExit:
 		i.answerExit(inv)
 	case slot.AnswerTimeout:
