@@ -13,9 +13,9 @@ class Rectangle(BaseModel):
 
 
 @app.get("/things/{name}")
-def thing(name: str, request: Request, q: list[str] | None = None) -> dict[str, object]:
+def thing(name: str, request: Request) -> dict[str, object]:
     words = request.query_params.getlist("q")
-    return {"name": name, "q": words, "agent": request.headers["user-agent"], "q0": q}
+    return {"name": name, "q": words, "agent": request.headers["user-agent"]}
 
 
 @app.post("/area", status_code=201)
