@@ -242,7 +242,7 @@ def test_a_custom_runtime_ends(cluster: Cluster, name: str) -> None:
     for script, reason in {
         "exit 3": "Runtime exited with error: exit status 3",
         "kill -ABRT $$; sleep 5": "Runtime exited with error: signal: aborted",
-        "tail /dev/zero; sleep 5": "Runtime exited with error: signal: killed",
+        "exec tail /dev/zero": "Runtime exited with error: signal: killed",
         "sleep 60": "Task timed out after 4.00 seconds",
     }.items():
         assert run(script).endswith(f" Error: {reason}"), script
