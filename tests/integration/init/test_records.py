@@ -36,6 +36,13 @@ def lambda_handler(event, context):
 NODE = """
 export const handler = async (event) => {
   if (event === 'raise') throw new TypeError('boom');
+  if (event === 'flood') {  // stdout, which Node.js opens without blocking, must not make it fail
+    for (let n = 0; n < 200; n++) {
+      process.stdout.write('y'.repeat(100_000) + '\\n');
+      console.log('x'.repeat(100_000));
+    }
+    return 'all';
+  }
   console.log('first\\nsecond');
   process.stdout.write('plain\\n');
   console.error(new Error('told'));
@@ -78,6 +85,7 @@ async def test_node(launch: Launch, node_bootstrap: str) -> None:
     assert re.search(r"\tr-1\tERROR\tError: told\n    at ", said), said
     outcome = await running.connection.invoke("raise")
     assert re.match(r"[0-9T:.-]*Z\t[^\t]*\tERROR\tInvoke Error \t\{", between(outcome.tail))
+    assert (await running.connection.invoke("flood")).json == "all"
 
 
 async def test_subscribers_get_each_record_whole(launch: Launch, tmp_path: Path) -> None:

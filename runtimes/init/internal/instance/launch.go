@@ -127,10 +127,17 @@ func (i *Instance) spawn(l *launch) error {
 	}
 	defer func() { _ = output.Close() }()
 	l.pipe = pipe
-	l.pid, err = i.keeper.Start(process.Command{
+	command := process.Command{
 		Path: path, Arguments: arguments, Environment: w.environment, Directory: w.entry.directory, Output: output,
-		OutputAgain: w.records(), Writable: i.writable(),
-	}, func(e process.Exit) {
+		Writable: i.writable(),
+	}
+	if command.RecordsAt = w.records(); command.RecordsAt != 0 {
+		if command.Records, err = logs.Again(output); err != nil {
+			return err
+		}
+		defer func() { _ = command.Records.Close() }()
+	}
+	l.pid, err = i.keeper.Start(command, func(e process.Exit) {
 		go func() {
 			<-l.done
 			errorType, reason := exitTexts(e)

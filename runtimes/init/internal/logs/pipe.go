@@ -2,6 +2,7 @@ package logs
 
 import (
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 )
@@ -40,6 +41,12 @@ func NewPipe(to Writer) (*Pipe, *os.File, error) {
 	p := &Pipe{read: read, raw: raw, to: to, buffer: make([]byte, pipeBuffer)}
 	go p.run()
 	return p, os.NewFile(uintptr(ends[1]), "output"), nil
+}
+
+// Again opens a pipe's write end once more. Whoever makes one of both non-blocking (Node.js its stdout) leaves the other as
+// it is, which two copies of one descriptor would not.
+func Again(write *os.File) (*os.File, error) {
+	return os.OpenFile("/proc/self/fd/"+strconv.Itoa(int(write.Fd())), os.O_WRONLY|syscall.O_CLOEXEC, 0)
 }
 
 // run drains whenever there is something, until the last writer is gone or the pipe is closed.

@@ -8,7 +8,7 @@ import (
 
 // AWS's runtime clients write log records in frames to the descriptor that _LAMBDA_TELEMETRY_LOG_FD names: type, length, time and
 // text, so that a record with several lines stays one (their own sources: Python's FramedTelemetryLogSink, Node.js's
-// LogPatch, Java's FramedTelemetryLogSink). Here that descriptor is the runtime's stdout once more. Records and what is
+// LogPatch, Java's FramedTelemetryLogSink). Here that descriptor leads to the pipe of the runtime's stdout. Records and what is
 // merely printed so keep the order in which they were written, which two pipes could not tell, and a call to the Runtime
 // API finds both behind one drain (docs/adr/0028).
 const (

@@ -24,7 +24,8 @@ type Command struct {
 	Environment []string
 	Directory   string
 	Output      *os.File // stdout and stderr
-	OutputAgain int      // a descriptor that is Output too; 0: none
+	Records     *os.File // one more descriptor; nil: none
+	RecordsAt   int      // its number, above stderr's
 	Writable    []string // where Landlock lets it write
 }
 
@@ -66,7 +67,7 @@ func (k *Keeper) Start(c Command, exited func(Exit)) (int, error) {
 	defer func() { _ = devnull.Close() }()
 	attributes := &syscall.ProcAttr{
 		Dir: c.Directory, Env: c.Environment,
-		Files: descriptors(devnull.Fd(), c.Output.Fd(), c.OutputAgain),
+		Files: c.descriptors(devnull.Fd()),
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
 	type result struct {
@@ -93,16 +94,16 @@ func (k *Keeper) Start(c Command, exited func(Exit)) (int, error) {
 	return started.pid, nil
 }
 
-// descriptors lists what a process has open, by number.
-func descriptors(input, output uintptr, again int) []uintptr {
-	list := []uintptr{input, output, output}
-	if again == 0 {
+// descriptors lists what the process has open, by number.
+func (c Command) descriptors(input uintptr) []uintptr {
+	list := []uintptr{input, c.Output.Fd(), c.Output.Fd()}
+	if c.Records == nil {
 		return list
 	}
-	for len(list) < again {
+	for len(list) < c.RecordsAt {
 		list = append(list, ^uintptr(0)) // closed
 	}
-	return append(list, output)
+	return append(list, c.Records.Fd())
 }
 
 // Signal sends a signal to a process of Start, unless it has ended.

@@ -48,7 +48,7 @@ var keeper = func() *Keeper {
 	return NewKeeper()
 }()
 
-func TestOutputUnderAnotherNumber(t *testing.T) {
+func TestOneMoreDescriptor(t *testing.T) {
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func TestOutputUnderAnotherNumber(t *testing.T) {
 	ended := make(chan string, 1)
 	_, err = keeper.Start(Command{
 		Path: "/bin/bash", Arguments: []string{"bash", "-c", "echo one; echo two >&62; ls /proc/$$/fd | sort -n | xargs"},
-		Environment: []string{"PATH=/usr/bin:/bin"}, Directory: "/", Output: write, OutputAgain: 62,
+		Environment: []string{"PATH=/usr/bin:/bin"}, Directory: "/", Output: write, Records: write, RecordsAt: 62,
 	}, func(e Exit) { ended <- Reason(e.Status) })
 	_ = write.Close()
 	if err != nil {
