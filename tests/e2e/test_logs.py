@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.cluster import Cluster, wait_until
 
+pytestmark = pytest.mark.full
+
 PYTHON = """
 import json, logging, os
 def handler(event, context):

@@ -295,12 +295,6 @@ def test_java_errors_have_lambdas_bodies(cluster: Cluster, java_function: str) -
     assert exited["errorType"] == "Runtime.ExitError"
     assert exited["errorMessage"].endswith("Error: Runtime exited with error: exit status 3")
     assert cluster.invoke(java_function, {}) == 1, "a new environment"
-    killed = failed({"do": "hoard"})
-    assert killed["errorMessage"].endswith("Error: Runtime exited with error: signal: killed")
-    assert cluster.invoke(java_function, {}) == 1
-    late = failed({"do": "sleep"})
-    assert late["errorType"] == "Sandbox.Timedout"
-    assert cluster.invoke(java_function, {}) == 1
     become(cluster, java_function, "example.Nothing")
     assert failed({}) == {
         "errorMessage": "Class not found: example.Nothing",
@@ -308,6 +302,18 @@ def test_java_errors_have_lambdas_bodies(cluster: Cluster, java_function: str) -
     }
     become(cluster, java_function, "example.Forms$Broken")
     assert failed({})["errorMessage"] == "no such luck"
+
+
+@pytest.mark.full
+def test_java_without_memory_or_time(cluster: Cluster, java_function: str) -> None:
+    become(cluster, java_function, "example.Forms$Typed", MemorySize=512)
+    for event, words in {
+        "hoard": "exited with error: signal: killed",
+        "sleep": "timed out",
+    }.items():
+        answer = cluster.invoke_raw(java_function, json.dumps({"do": event}).encode())
+        assert words in json.loads(answer["Payload"])["errorMessage"]
+        assert cluster.invoke(java_function, {}) == 1, "a new environment"
 
 
 def test_java_finds_the_libraries_of_layers(

@@ -28,6 +28,7 @@ INIT = "tests/integration/init"
 NODE_24 = f"{RUNTIMES}::test_node_24"
 CUSTOM = f"{EDGES}::test_a_custom_runtime_ends"
 JAVA = f"{RUNTIMES}::test_java_errors_have_lambdas_bodies"
+JAVA_ENDS = f"{RUNTIMES}::test_java_without_memory_or_time"
 IMAGE = f"{IMAGES}::test_debian_with_awss_client"
 
 NOT_MEANT = "n/a"
@@ -180,7 +181,7 @@ ROWS = (
         tests={
             P: f"{EDGES}::test_python_ends",
             N: f"{EDGES}::test_node_ends",
-            J: JAVA,
+            J: JAVA_ENDS,
             C: CUSTOM,
         },
     ),
@@ -189,7 +190,7 @@ ROWS = (
         tests={
             P: f"{EDGES}::test_globals_are_kept_until_something_breaks",
             N: f"{EDGES}::test_node_errors_have_lambdas_bodies",
-            J: JAVA,
+            J: JAVA_ENDS,
             C: CUSTOM,
         },
     ),
