@@ -83,6 +83,8 @@ class Admission:
         self._by_function: Counter[Function] = Counter()
         self._completing: Counter[Function] = Counter()
         self._room: dict[Function, list[asyncio.Future[None]]] = {}
+        self.admitted = 0
+        """Invocations so far."""
 
     def running(self) -> int:
         """Count all permits."""
@@ -114,6 +116,7 @@ class Admission:
         return permit
 
     def _permit(self, function: Function) -> Permit:
+        self.admitted += 1
         self._by_account[function[0]] += 1
         self._by_function[function] += 1
         return Permit(self, function)

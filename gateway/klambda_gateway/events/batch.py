@@ -23,10 +23,16 @@ class Batcher(Generic[T, R]):
     """Items on their way. Use in one event loop."""
 
     def __init__(
-        self, send: Callable[[list[T]], Awaitable[R]], *, size: Callable[[T], int]
+        self,
+        send: Callable[[list[T]], Awaitable[R]],
+        *,
+        size: Callable[[T], int],
+        linger: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """``linger``: seconds that the next request waits for more to come."""
         self._send = send
         self._size = size
+        self._linger = linger
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -40,8 +46,11 @@ class Batcher(Generic[T, R]):
 
     async def _run(self) -> None:
         try:
-            while batch := self._next():
-                await self._deliver(batch)
+            while self._waiting:
+                if (pause := self._linger()) > 0:
+                    await asyncio.sleep(pause)
+                if batch := self._next():
+                    await self._deliver(batch)
         finally:
             self._task = None
 

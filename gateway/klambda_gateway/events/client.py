@@ -55,14 +55,26 @@ class StoreFull(Exception):
 class StoreEvents:
     """Events of all namespaces in one store. Use in one event loop; ``close()`` it there."""
 
-    def __init__(self, base_url: str, key: str, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        key: str,
+        *,
+        now: Callable[[], float] = time.time,
+        linger: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """``linger``: seconds that reports may wait for others to go along."""
         self._base = base_url.rstrip("/")
         self._key = key
         self._now = now
         self._session: aiohttp.ClientSession | None = None
         self._puts: Batcher[Event, None] = Batcher(self._put, size=lambda event: len(event.payload))
-        self._retries: Batcher[Postponement, set[str]] = Batcher(self._retry, size=_size)
-        self._settlements: Batcher[Settlement, set[str]] = Batcher(self._settle, size=_size)
+        self._retries: Batcher[Postponement, set[str]] = Batcher(
+            self._retry, size=_size, linger=linger
+        )
+        self._settlements: Batcher[Settlement, set[str]] = Batcher(
+            self._settle, size=_size, linger=linger
+        )
 
     async def close(self) -> None:
         """Close all connections."""

@@ -3,7 +3,9 @@
 Theory. Each function has a *window*: 5 at first, one more for each event that completed, halved
 when it was throttled, never above the function's limit. Its *credit* is what the window has left.
 Synchronous requests go first: events take the room that those leave, and while synchronous requests
-wait, only a tenth of what runs (but one at least), so that neither starves.
+wait, only a tenth of what runs (but one at least), so that neither starves. Events that wait for an
+instance ask for more of them by waiting, and a few do that as well as many: beyond half as many as
+run (5 at least) no more are taken, whatever the window says; they would hold memory and the loop.
 
 Place: ``workers`` asks before it leases and tells what became of each event. Invariants: pure (no
 clock); windows of functions with nothing in flight and nothing learnt are forgotten.
@@ -44,7 +46,9 @@ def allowance(window: int, events: int, pressure: Pressure) -> int:
     floor = max(1, math.ceil(SHARE * pressure.running))
     if pressure.waiting > events:  # more wait than events can be: requests do
         return min(window, floor)
-    return min(window, max(floor, pressure.limit - synchronous))
+    busy = max(0, events - pressure.waiting)
+    waiting = max(START, busy // 2)
+    return min(window, max(floor, pressure.limit - synchronous), busy + waiting)
 
 
 class Credits:

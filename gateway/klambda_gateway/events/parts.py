@@ -11,6 +11,7 @@ from __future__ import annotations
 from klambda_gateway.admission.concurrency import Admission
 from klambda_gateway.auth.gate import utc_now
 from klambda_gateway.events.client import StoreEvents
+from klambda_gateway.events.courtesy import Courtesy
 from klambda_gateway.events.credit import Credits
 from klambda_gateway.events.deliver.aws import AwsMessages
 from klambda_gateway.events.deliver.function import Functions
@@ -22,7 +23,7 @@ from klambda_gateway.events.pressure import Pressures
 from klambda_gateway.events.story import Story
 from klambda_gateway.events.workers import Workers
 from klambda_gateway.instances.registry import Registry
-from klambda_gateway.invoke.model import Invoker
+from klambda_gateway.invoke.model import InvokeAnswer, Invoker, InvokeRequest
 from klambda_gateway.routing.finder import Finder
 from klambda_gateway.routing.table import RoutingTable
 from klambda_gateway.settings import Settings
@@ -46,12 +47,16 @@ class EventParts:
     ) -> None:
         """``key``: the installation's."""
         counted = EventMetrics(metrics)
-        self._store = StoreEvents(settings.store_url, key)
+        runs = CountedRuns(invoker)
+        courtesy = Courtesy(lambda: admission.admitted - runs.count)
+        self._store = StoreEvents(
+            settings.store_url, key, linger=lambda: courtesy.linger(registry.clock())
+        )
         self._session = Session()
         self.intake = Intake(self._store, invoker, entry=table.get, received=counted.received)
         story = Story(
             reports=self._store,
-            invoker=invoker,
+            invoker=runs,
             known=table,
             refresh=finder.refresh,
             deliverer=self._post(settings),
@@ -67,6 +72,7 @@ class EventParts:
             metrics=counted,
             holder=settings.pod_name,
             learn=pressures.learn,
+            courtesy=courtesy,
         )
         in_hand = self.workers.in_hand
         metrics.gauge_of("async_events_in_hand", "Events being worked on.", in_hand)
@@ -85,6 +91,19 @@ class EventParts:
             ),
             sinks=Sinks(self._session, prefixes=events.http_prefixes),
         )
+
+
+class CountedRuns:
+    """Runs events, and counts them: what else is admitted is synchronous."""
+
+    def __init__(self, invoker: Invoker) -> None:
+        self._invoker = invoker
+        self.count = 0
+
+    async def invoke(self, request: InvokeRequest) -> InvokeAnswer:
+        """See ``invoke.model.Invoker``."""
+        self.count += 1
+        return await self._invoker.invoke(request)
 
 
 def _pressures(table: RoutingTable, admission: Admission, registry: Registry) -> Pressures:

@@ -25,6 +25,7 @@ from klambda_core.events import (
     QueueStats,
 )
 from klambda_gateway.events.client import StoreAway
+from klambda_gateway.events.courtesy import Courtesy
 from klambda_gateway.events.credit import START, Credits, Ending
 from klambda_gateway.events.metrics import EventMetrics
 from klambda_obs import logs
@@ -76,6 +77,7 @@ class Workers:
         metrics: EventMetrics,
         holder: str,
         learn: Callable[[Event], None] = lambda _: None,
+        courtesy: Courtesy | None = None,
     ) -> None:
         """``learn`` is shown each event that is taken, before its function's credit is asked."""
         self._store = store
@@ -84,12 +86,14 @@ class Workers:
         self._metrics = metrics
         self._holder = holder
         self._learn = learn
+        self._courtesy = courtesy or Courtesy()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._held: dict[str, Leased] = {}
         self._bytes = 0
         self._starved = False
+        self._taken = 0
         self._news = 0
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -125,11 +129,18 @@ class Workers:
             except StoreAway as error:
                 _log.warning("no-lease", error=str(error))
             if pause == 0:
+                await self._give_way()
                 continue
             timer = None if pause is None else loop.call_later(pause, self._wake.set)
             await self._wake.wait()
             if timer is not None:
                 timer.cancel()
+
+    async def _give_way(self) -> None:
+        """After events were taken, leave the loop to synchronous requests for a while."""
+        now = asyncio.get_running_loop().time()
+        if (pause := self._courtesy.pause(self._taken, now)) > 0:
+            await asyncio.sleep(pause)
 
     async def _lease(self) -> float | None:
         """Take once; return how long to wait for the next time (None: until something happens)."""
@@ -142,7 +153,7 @@ class Workers:
         batch = await self._store.lease(
             LeaseRequest(
                 holder=self._holder,
-                limit=room,
+                limit=min(room, self._courtesy.group(asyncio.get_running_loop().time())),
                 bytes_limit=BYTES_LIMIT - self._bytes,
                 credits=credit,
                 default_credit=START,
@@ -154,6 +165,7 @@ class Workers:
             return None
         for leased in batch.events:
             self._take(leased)
+        self._taken = len(batch.events)
         # Without credit for somebody there may be more than we were given: look when one ends.
         self._starved = any(number <= 0 for number in credit.values()) or bool(batch.events)
         return 0 if batch.events else batch.next_in

@@ -17,6 +17,9 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- define "klambda.pod" -}}
 {{- $root := index . 0 -}}{{- $part := index . 1 -}}{{- $values := index $root.Values $part -}}
 serviceAccountName: klambda-{{ $part }}
+{{- with include "klambda.priorityClass" $root }}
+priorityClassName: {{ . }}
+{{- end }}
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
@@ -122,6 +125,13 @@ livenessProbe:
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
+{{- end }}
+
+{{/* The class of the parts' pods: the one that is named, the one that is made, or none. */}}
+{{- define "klambda.priorityClass" -}}
+{{- with .Values.priorityClass }}
+{{- if .name }}{{ .name }}{{ else if .create }}{{ include "klambda.clusterName" (list $ "parts") }}{{ end }}
+{{- end }}
 {{- end }}
 
 {{/* Names of cluster-wide objects: one set per installation. */}}

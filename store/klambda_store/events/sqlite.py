@@ -34,6 +34,8 @@ from klambda_store.events.writer import Writer, connect
 
 RESERVE: Final = 32 << 20
 """Bytes of the volume that are kept for working off what is queued."""
+READER_CACHE_KIB: Final = 2048
+"""It counts, and finds single records: little is read twice."""
 SWEEP_ROWS: Final = 500
 FILE: Final = "events.sqlite3"
 
@@ -74,7 +76,7 @@ class SqliteEvents:
         path = self._directory / FILE
         try:
             connection = await asyncio.to_thread(_prepared, path)
-            self._reader = await asyncio.to_thread(connect, path)
+            self._reader = await asyncio.to_thread(connect, path, cache_kib=READER_CACHE_KIB)
         except sqlite3.DatabaseError as error:
             raise _translated(error) from error
         self._writer = Writer(connection)

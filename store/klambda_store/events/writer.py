@@ -29,13 +29,16 @@ Work = Callable[[sqlite3.Connection], Any]
 _Item = tuple[Work, "asyncio.Future[Any]"]
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open the file: write-ahead log, every commit synced before it returns."""
+def connect(path: Path, *, cache_kib: int = 16384) -> sqlite3.Connection:
+    """Open the file: write-ahead log, every commit synced before it returns.
+
+    ``cache_kib`` bounds the pages that it keeps: memory does not follow the queue.
+    """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA busy_timeout = 5000")
-    connection.execute("PRAGMA cache_size = -16384")  # 16 MiB: memory does not follow the queue
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     connection.execute("PRAGMA journal_size_limit = 67108864")
     return connection
 

@@ -205,6 +205,15 @@ def test_one_namespace_scope_has_no_cluster_wide_right() -> None:
     assert {namespace for namespace, _ in roles} == {"klambda", "team-a", "team-b"}
 
 
+@pytest.mark.parametrize("part", ["gateway", "operator", "store"])
+def test_parts_go_before_functions(part: str) -> None:
+    """A node full of instances that nobody stops, because the gateway found no room, stays so."""
+    (made,) = [each for each in objects(rendered("default")) if each["kind"] == "PriorityClass"]
+    assert made["value"] > 0, "functions have the default"
+    pod = workload("default", part)["spec"]["template"]["spec"]
+    assert pod["priorityClassName"] == made["metadata"]["name"]
+
+
 def test_nobody_has_more_than_is_written_down() -> None:
     """No wildcard, no right on secrets outside Klambda's namespace, no pods for the operator."""
     for scenario in SCENARIOS:

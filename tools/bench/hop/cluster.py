@@ -12,7 +12,7 @@ import asyncio
 import base64
 import json
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -124,34 +124,34 @@ def function(name: str, deployment: str) -> dict[str, Any]:
     }
 
 
-def deployment(replicas: int) -> dict[str, Any]:
-    """Return the Deployment of the function that is called."""
+def deployment(replicas: int, name: str = SERVED, function: str = "hop") -> dict[str, Any]:
+    """Return the Deployment of a function."""
     assignment = {
         "digest": "d",
-        "functionName": "hop",
+        "functionName": function,
         "version": "$LATEST",
-        "role": "arn:aws:iam::123456789012:role/hop",
+        "role": f"arn:aws:iam::123456789012:role/{function}",
         "code": {"sha256": "ab", "size": 1 << 20},
         "layers": [],
     }
     return {
         "metadata": {
-            "name": SERVED,
+            "name": name,
             "namespace": NAMESPACE,
-            "labels": {labels.FUNCTION: "hop", labels.MANAGED_BY: labels.MANAGED_BY_VALUE},
+            "labels": {labels.FUNCTION: function, labels.MANAGED_BY: labels.MANAGED_BY_VALUE},
             "annotations": {labels.ASSIGNMENT: json.dumps(assignment)},
         },
         "spec": {"replicas": replicas},
     }
 
 
-def pod(number: int) -> dict[str, Any]:
+def pod(number: int, deployment: str = SERVED) -> dict[str, Any]:
     """Return one of its pods."""
     return {
         "metadata": {
-            "name": f"{SERVED}-{number}",
+            "name": f"{deployment}-{number}",
             "namespace": NAMESPACE,
-            "labels": {labels.DEPLOYMENT: SERVED, labels.MANAGED_BY: labels.MANAGED_BY_VALUE},
+            "labels": {labels.DEPLOYMENT: deployment, labels.MANAGED_BY: labels.MANAGED_BY_VALUE},
         },
         "status": {"phase": "Running", "podIPs": [{"ip": "127.0.0.1"}]},
     }
@@ -171,10 +171,16 @@ def objects(instances: int, functions: int) -> Iterable[tuple[Kind, str, dict[st
 
 
 @asynccontextmanager
-async def running(place: Path, *, instances: int, functions: int) -> AsyncIterator[Path]:
-    """Serve the cluster; yields a kubeconfig."""
+async def running(
+    place: Path,
+    *,
+    instances: int,
+    functions: int,
+    more: Sequence[tuple[Kind, str, dict[str, Any]]] = (),
+) -> AsyncIterator[Path]:
+    """Serve the cluster, with ``more`` objects in it; yields a kubeconfig."""
     still = Still()
-    for kind, namespace, body in objects(instances, functions):
+    for kind, namespace, body in (*objects(instances, functions), *more):
         still.put(kind, namespace, body)
     app = web.Application(client_max_size=1 << 24)
     app.router.add_route("*", "/{rest:.*}", still.answer)

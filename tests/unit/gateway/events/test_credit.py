@@ -13,16 +13,22 @@ from klambda_gateway.events.credit import Credits, Ending, Pressure, allowance
     ("window", "events", "pressure", "expected"),
     [
         (5, 0, Pressure(limit=1000), 5),
+        (50, 0, Pressure(limit=1000), 5),
         (5, 0, Pressure(limit=3), 3),
         (50, 0, Pressure(limit=0), 1),  # reserved 0 ends at the policy, which needs the event
         # the room that synchronous requests leave
-        (50, 10, Pressure(limit=100, running=70), 40),
-        (50, 0, Pressure(limit=100, running=100), 10),  # a tenth stays
+        (50, 30, Pressure(limit=100, running=90), 40),
+        (50, 10, Pressure(limit=100, running=70), 15),
+        (50, 8, Pressure(limit=100, running=108), 11),  # a tenth stays
         # requests wait: only a tenth of what runs
         (50, 10, Pressure(limit=1000, running=70, waiting=11), 7),
         (50, 0, Pressure(limit=1000, running=3, waiting=3), 1),
-        # what waits may all be events: nobody is in their way
-        (50, 10, Pressure(limit=1000, running=10, waiting=10), 50),
+        # what waits may all be events: nobody is in their way, but few are enough to ask for more
+        (50, 10, Pressure(limit=1000, running=10, waiting=10), 5),
+        (50, 10, Pressure(limit=1000, running=10, waiting=9), 6),
+        (50, 20, Pressure(limit=1000, running=20, waiting=4), 24),
+        (50, 20, Pressure(limit=1000, running=20), 30),
+        (500, 300, Pressure(limit=1000, running=300, waiting=268), 48),
     ],
 )
 def test_what_is_allowed(window: int, events: int, pressure: Pressure, expected: int) -> None:
@@ -41,7 +47,12 @@ def test_windows_grow_by_one_and_are_halved() -> None:
     for _ in range(9):
         credit.took("f")
         credit.ended("f", "completed")
-    assert credit.of("f") == 6, "not above the limit of 8"
+    assert credit.of("f") == 5, "beside the two in flight: enough to ask for instances"
+    for _ in range(4):
+        credit.took("f")
+    assert credit.of("f") == 2, "not above the limit of 8"
+    for _ in range(4):
+        credit.ended("f", "other")
     credit.ended("f", "throttled")
     assert credit.of("f") == 3
     credit.ended("f", "throttled")

@@ -10,6 +10,7 @@ from typing import Any
 from klambda_core.events import Batch, Event, Leased, LeaseRequest, Postponement, QueueStats
 from klambda_gateway.events.batch import Batcher
 from klambda_gateway.events.client import StoreAway
+from klambda_gateway.events.courtesy import PACE_LONGEST_S, SMALL_GROUP, Courtesy
 from klambda_gateway.events.credit import Credits, Ending, Pressure
 from klambda_gateway.events.metrics import EventMetrics
 from klambda_gateway.events.workers import LIMIT, Workers
@@ -305,5 +306,51 @@ def test_what_piles_up_goes_in_one_request() -> None:
         failed = await asyncio.gather(batcher.add(13), batcher.add(14), return_exceptions=True)
         assert [type(each) for each in failed] == [StoreAway, StoreAway]
         assert await batcher.add(1) == "answer 6"
+
+    run_virtual(story())
+
+
+def test_reports_may_wait_for_others_to_go_along() -> None:
+    async def story() -> None:
+        sent: list[list[int]] = []
+
+        async def send(items: list[int]) -> int:
+            sent.append(items)
+            return len(items)
+
+        batcher: Batcher[int, int] = Batcher(send, size=lambda _: 1, linger=lambda: 0.02)
+        tasks = []
+        for number in range(4):
+            tasks.append(asyncio.create_task(batcher.add(number)))
+            await asyncio.sleep(0.009)
+        assert await asyncio.gather(*tasks) == [3, 3, 3, 1]
+        assert sent == [[0, 1, 2], [3]]
+
+    run_virtual(story())
+
+
+def test_beside_synchronous_requests_events_come_in_small_groups_kept_apart() -> None:
+    async def story() -> None:
+        store, began = Store(), []
+        requests = iter(range(10**9))
+
+        async def work_on(_: Leased) -> Ending:
+            began.append(asyncio.get_running_loop().time())
+            return "completed"
+
+        metrics = EventMetrics(Metrics("gateway"))
+        credits_ = Credits(lambda _: Pressure(limit=1000))
+        courtesy = Courtesy(lambda: 100 * next(requests))  # many, whenever somebody looks
+        workers = Workers(
+            store, work_on, credits=credits_, metrics=metrics, holder="gw", courtesy=courtesy
+        )
+        store.put(*(event() for _ in range(100)))
+        task = asyncio.create_task(workers.run())
+        await asyncio.sleep(60)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert len(began) == 100, "nothing starves"
+        assert all(each.limit <= SMALL_GROUP for each in store.requests[1:])
+        assert began[-1] - began[0] >= 0.9 * (100 - SMALL_GROUP) * PACE_LONGEST_S
 
     run_virtual(story())

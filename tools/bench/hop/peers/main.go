@@ -4,6 +4,7 @@
 //	peers echo -listen A           an HTTP server that answers with the request's body
 //	peers proxy -listen A -to B    httputil.ReverseProxy in front of it: the baseline
 //	peers instances …              instances that dial a gateway, speak frames and echo
+//	peers function                 a bootstrap that does nothing, below a real init
 //	peers load …                   closed-loop clients; prints one line of JSON
 package main
 
@@ -14,7 +15,7 @@ import (
 
 func main() {
 	verbs := map[string]func([]string) error{
-		"echo": echo, "proxy": proxy, "instances": instances, "load": load,
+		"echo": echo, "proxy": proxy, "instances": instances, "load": load, "function": function,
 	}
 	if len(os.Args) < 2 || verbs[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "usage: peers echo|proxy|instances|load …")
