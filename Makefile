@@ -100,8 +100,9 @@ bench-starters: venv ## replicas against bare Pods under both client limits; no 
 bench-cold: venv ## cold starts by phase, on the cluster of `make up`
 	@$(RUN)python -m tools.bench.cold
 
-bench-events: venv ## durable enqueues and asynchronous events per second; no cluster
+bench-events: venv ## durable enqueues, events per second, what a flood costs others; no cluster
 	@$(RUN)python -m tools.bench.events
+	@$(RUN)python -m tools.bench.flood
 
 bench-init: venv ## what init adds to a warm invocation, its memory, unpacking; no cluster
 	@cd runtimes/init && go test -run '^$$' -bench Warm -benchtime 100000x .

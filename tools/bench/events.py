@@ -2,9 +2,11 @@
 
     python -m tools.bench.events [--seconds 5] [--postgres URL]
 
-`enqueue`: so many callers at once, each waiting for its event to be on the disk. `events`: the same
-events leased, run by a function that does nothing, settled, through the gateway's own workers.
-Store and gateway share the machine's cores, as on one node. Results: docs/performance.md.
+Enqueues: so many callers at once, each waiting for its event to be on the disk (a closed loop: at
+its bound, more callers wait longer, they do not get more done), then so many events a second
+whatever becomes of them, timed from when each was due. Then the same events leased, run by a
+function that does nothing, settled, through the gateway's own workers. Store and gateway share the
+machine's cores, as on one node. Through a whole gateway: ``flood``. Results: docs/performance.md.
 """
 
 from __future__ import annotations
@@ -42,6 +44,9 @@ from tools.cluster.apiserver import free_ports
 KEY = "ab" * 32
 PAYLOAD = b'{"order": 1234567, "items": ["a", "b", "c"]}'
 CALLERS = (1, 16, 64, 256)
+OFFERED = (2000, 4000)
+"""Events a second."""
+PUTS_AIM, PUT_P99_AIM_MS, EVENTS_AIM = 2000, 25, 1000
 START_S = 20.0
 
 
@@ -85,6 +90,24 @@ async def enqueue(store: StoreEvents, callers: int, seconds: float) -> list[floa
     return took
 
 
+async def offer(store: StoreEvents, rate: int, seconds: float) -> list[float]:
+    """Put so many events a second; return how long after it was due each was on the disk."""
+    took: list[float] = []
+    first = time.perf_counter()
+
+    async def caller(due: float) -> None:
+        await store.put(_event())
+        took.append(time.perf_counter() - due)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(int(rate * seconds)):
+            due = first + number / rate
+            if (wait := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait)
+            group.create_task(caller(due))
+    return took
+
+
 async def work_off(store: StoreEvents) -> tuple[int, float]:
     """Run everything that is queued; return how many events, and in how many seconds."""
     nothing, metrics = Nothing(), EventMetrics(Metrics("bench"))
@@ -118,17 +141,29 @@ async def work_off(store: StoreEvents) -> tuple[int, float]:
 
 async def measure(store: StoreEvents, seconds: float) -> None:
     """Print the tables."""
-    sys.stdout.write("callers  enqueues/s   p50 ms   p99 ms   max ms\n")
+    sys.stdout.write("                enqueues/s   p50 ms   p99 ms   max ms\n")
     for callers in CALLERS:
-        took = sorted(await enqueue(store, callers, seconds))
-        p50, p99 = statistics.median(took), took[int(len(took) * 0.99)]
-        sys.stdout.write(
-            f"{callers:7}  {len(took) / seconds:10.0f}  {p50 * 1e3:7.2f}  {p99 * 1e3:7.2f}"
-            f"  {took[-1] * 1e3:7.2f}\n"
-        )
+        _show(f"{callers} callers", await enqueue(store, callers, seconds), seconds)
+    for rate in OFFERED:
+        _show(f"{rate}/s offered", await offer(store, rate, seconds), seconds)
+    sys.stdout.write(
+        f"aim: at least {PUTS_AIM} enqueues/s, p99 at most {PUT_P99_AIM_MS} ms, from 64 callers\n"
+    )
     await asyncio.sleep(2.1)
     count, took_s = await work_off(store)
-    sys.stdout.write(f"{count} no-op events leased, run and settled: {count / took_s:.0f}/s\n")
+    sys.stdout.write(
+        f"{count} no-op events leased, run and settled: {count / took_s:.0f}/s "
+        f"(aim: at least {EVENTS_AIM})\n"
+    )
+
+
+def _show(what: str, took: list[float], seconds: float) -> None:
+    took.sort()
+    p50, p99 = statistics.median(took), took[int(len(took) * 0.99)]
+    sys.stdout.write(
+        f"{what:14}  {len(took) / seconds:10.0f}  {p50 * 1e3:7.2f}  {p99 * 1e3:7.2f}"
+        f"  {took[-1] * 1e3:7.2f}\n"
+    )
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
