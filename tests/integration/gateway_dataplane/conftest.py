@@ -84,6 +84,25 @@ class GatewayProcess:
 
 
 @dataclass(slots=True, kw_only=True)
+class Part:
+    """Store or operator."""
+
+    module: str
+    port: int
+    """Where it says that it is ready."""
+    log: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """End it as a power cut does, and start it again."""
+        self.process.kill()
+        self.process.wait()
+        self.process = start(self.module, self.environment, self.log)
+        wait_for(lambda: healthy(self.port), f"{self.module} is back")
+
+
+@dataclass(slots=True, kw_only=True)
 class ControlPlane:
     """What tests use."""
 
@@ -94,15 +113,29 @@ class ControlPlane:
     """The S3 service that keeps the blobs."""
     gateways: list[GatewayProcess] = field(default_factory=list)
     kubelet: Kubelet | None = None
+    parts: dict[str, Part] = field(default_factory=dict)
+    """``store`` and ``operator``."""
+
+    def add(self, name: str, port: int, environment: dict[str, str], log: Path) -> None:
+        """Start a part."""
+        module = f"klambda_{name}"
+        process = start(module, environment, log)
+        self.parts[name] = Part(
+            module=module, port=port, log=log, environment=environment, process=process
+        )
 
     def restart(self, number: int) -> None:
         gateway = self.gateways[number]
         gateway.process = start("klambda_gateway", gateway.environment, gateway.log)
         wait_for(gateway.ready, "the gateway is back")
 
-    def client(self, gateway: int = 0) -> Any:
+    def keys(self) -> dict[str, str]:
+        """The Secret of the administrator's access key."""
         _, body = self.server.request("GET", SECRET.path(HOME, "klambda-credentials"))
-        data = {key: base64.b64decode(value).decode() for key, value in body["data"].items()}
+        return {key: base64.b64decode(value).decode() for key, value in body["data"].items()}
+
+    def client(self, gateway: int = 0) -> Any:
+        data = self.keys()
         return boto3.client(
             "lambda",
             region_name="us-east-1",
@@ -139,7 +172,6 @@ def control_plane(
             "KLAMBDA_RUNTIMES": json.dumps({"python3.13": {"image": "runtime:test"}}),
         }
         tree = tree_if_compiled(place / "compiled")
-        others: list[subprocess.Popen[bytes]] = []
         for number in range(GATEWAYS):
             http, admin, frames = ports[2 + 3 * number : 5 + 3 * number]
             environment = common | {
@@ -190,18 +222,19 @@ def control_plane(
                 "KLAMBDA_INSTALLATION_KEY": key,
             }
         )
-        others.append(start("klambda_store", store, place / "store.log"))
+        plane.add("store", store_port, store, place / "store.log")
         wait_for(lambda: healthy(store_port), "the store")
         operator = common | {
             "KLAMBDA_POD_NAME": "operator-0",
             "KLAMBDA_ADMIN_PORT": str(operator_port),
         }
-        others.append(start("klambda_operator", operator, place / "operator.log"))
+        plane.add("operator", operator_port, operator, place / "operator.log")
         with kubelet(plane, init_binary):
             try:
                 yield plane
             finally:
-                processes = [*(each.process for each in plane.gateways), *others]
+                processes = [each.process for each in plane.gateways]
+                processes += [each.process for each in plane.parts.values()]
                 for process in processes:
                     process.kill()  # nobody needs an orderly end; tests of that have their own
                 for process in processes:
