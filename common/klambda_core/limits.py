@@ -41,6 +41,8 @@ ZIP_DIRECT_MAX: Final = 52_428_800
 UNZIPPED_MAX: Final = 262_144_000
 CODE_STORAGE_MAX: Final = 80_530_636_800
 CREATE_REQUEST_MAX: Final = 70_167_211
+CONFIGURATION_REQUEST_MAX: Final = 5120
+"""Of UpdateFunctionConfiguration (developer guide, "Troubleshoot deployment issues")."""
 
 # Payloads (D)
 PAYLOAD_SYNC_MAX: Final = 6 * MIB

@@ -39,7 +39,7 @@ def qualifier_mismatch() -> LambdaError:
 
 
 def only_latest() -> LambdaError:
-    """An update of a published version (D: recorded in appleboy/lambda-action#6; its end K)."""
+    """An update of a published version (D: recorded in appleboy/lambda-action#6)."""
     return invalid_parameter(
         "Current operation does not support versions other than $LATEST. Please set the version to "
         "$LATEST or do not set a version in your request."
@@ -57,7 +57,7 @@ def function_exists(name: str) -> LambdaError:
 
 
 def update_in_progress(arn: str) -> LambdaError:
-    """A change while the last one has not settled (D, K)."""
+    """A change while the last one has not settled (D: quoted in many deployments' logs)."""
     return conflict(
         "The operation cannot be performed at this time. "
         f"An update is in progress for resource: {arn}"
@@ -136,7 +136,7 @@ def unpublished() -> LambdaError:
 
 
 def layer_denied(caller: str, arn: str) -> LambdaError:
-    """Another account's layer version that no policy opens, or that is not there (L, K: text)."""
+    """Another account's layer version that no policy opens, or that is not there (L, D)."""
     return LambdaError(
         ACCESS_DENIED,
         f"User: {caller} is not authorized to perform: lambda:GetLayerVersion on resource: {arn} "

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from klambda_core import errors
+from klambda_core import errors, limits
 from klambda_core.errors import LambdaError
 from klambda_gateway.api import async_invocations, sts
 from klambda_gateway.api.call import Call, Handler, Reply, Services, Streamed
@@ -43,6 +43,8 @@ from klambda_obs import logs
 
 _log = logs.get("klambda.gateway.api")
 JSON = "application/json"
+BODY_MAX: Mapping[str, int] = {"UpdateFunctionConfiguration": limits.CONFIGURATION_REQUEST_MAX}
+"""Bytes of the body, of operations that take less than an upload."""
 HASHED_INLINE = 1024 * 1024
 """Bodies up to this size are hashed on the loop: 1 ms."""
 
@@ -141,6 +143,9 @@ class Dispatcher:
         handler = self._handlers.get(operation.name)
         if handler is None:
             raise errors.unsupported(operation.name)
+        most = BODY_MAX.get(operation.name)
+        if most is not None and len(request.body) > most:
+            raise errors.request_too_big(most, operation.name)
         headers = {
             key.decode("latin-1"): value.decode("latin-1")
             for key, value in request.signable.headers

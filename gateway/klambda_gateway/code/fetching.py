@@ -4,7 +4,8 @@ Place: the API fetches what a request's S3Bucket and S3Key name, the leading gat
 object's ``s3`` or ``url`` names. Invariants: only buckets and hosts that the chart allows are
 asked, after every redirect again; a package goes to a file and is bounded, never held; buckets are
 read with the installation's own credentials, signed (SigV4), so that no function sees them.
-Texts: aws-contract a.4 (K: those of S3's errors). Not here: what a zip must be (``zips``).
+Texts: aws-contract a.4; developer guide, "Troubleshoot deployment issues". Not here: what a zip
+must be (``zips``).
 """
 
 from __future__ import annotations

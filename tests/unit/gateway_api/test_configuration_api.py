@@ -192,6 +192,28 @@ def test_what_goes_with_what_is_there(
     assert answer["LastUpdateStatus"] == "InProgress"
 
 
+def test_what_an_update_may_have(world: World, client: Any) -> None:
+    """Developer guide, Troubleshoot deployment issues: 4 KB of variables, 5 KB of request."""
+    create(client)
+    world.kube.settle()
+    update = client.update_function_configuration
+    most = {"AA": "x" * (4096 - len('{"AA":""}'))}
+    assert update(FunctionName="area", Environment={"Variables": most})["LastUpdateStatus"]
+    world.kube.settle()
+    status, code, text = refusal(
+        world, update, FunctionName="area", Environment={"Variables": {"AA": most["AA"] + "x"}}
+    )
+    assert (status, code) == (400, "InvalidParameterValueException")
+    assert "exceeded the 4KB limit. String measured: {" in text
+    status, code, text = refusal(
+        world, update, FunctionName="area", Environment={"Variables": {"AA": "x" * 5120}}
+    )
+    assert (status, code, text) == (
+        413, "RequestEntityTooLargeException",
+        "Request must be smaller than 5120 bytes for the UpdateFunctionConfiguration operation",
+    )  # fmt: skip
+
+
 def test_a_vpc_shows_its_id(client: Any) -> None:
     shown = create(client, VpcConfig={"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]})
     assert shown["VpcConfig"]["VpcId"].startswith("vpc-")
