@@ -4,7 +4,9 @@ Theory. What an account has left is the sum over many objects, which no write ca
 conditional on. On one gateway such writes wait for each other. Against the other gateways a writer
 judges again when its write is done: of two that wrote at once at least the later one sees both, and
 who finds too much given out takes its own back and tries anew after a moment. So nobody is told yes
-for what is not there; at worst both are refused. Place: Put*Concurrency (``concurrency``,
+for what is not there; at worst both are refused. Rejected: a ledger object per account, which would
+serialise exactly, but kubectl's writes pass it by and it has to be repaired when it disagrees with
+the functions; an admission webhook (docs/adr/0003). Place: Put*Concurrency (``concurrency``,
 ``provisioned``). Not here: the arithmetic (``klambda_core.concurrency``), enforcement.
 """
 
