@@ -94,6 +94,9 @@ bench: bench-hop bench-init bench-events bench-scaling bench-cold ## all measure
 bench-burst: venv ## bursts from zero, and 500 Functions applied, on the cluster of `make up`
 	@$(RUN)python -m tools.bench.burst
 
+bench-memory: venv ## memory of gateway and operator by the number of Functions; no cluster
+	@$(RUN)python -m tools.bench.memory
+
 bench-starters: venv ## replicas against bare Pods under both client limits; no cluster
 	@$(RUN)python -m tools.bench.starters
 

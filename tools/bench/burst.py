@@ -29,6 +29,7 @@ from typing import Any, Final
 import botocore.config
 
 from klambda_core.kinds import DEPLOYMENT, FUNCTION, POD
+from klambda_gateway.scale.bare import bare_pod
 from klambda_kube.api import Api
 from klambda_kube.config import load
 from tests.support.cluster import CONTROL_PLANE, Cluster, wait_until
@@ -133,9 +134,9 @@ class Bench:
                 ]  # fmt: skip
             else:
                 calls = [
-                    api.create(POD, NAMESPACE, bare(one, number), field_manager="bench")
+                    api.create(POD, NAMESPACE, bare_pod(one), field_manager="bench")
                     for one in mine
-                    for number in range(each)
+                    for _ in range(each)
                 ]
             await asyncio.gather(*calls)
         return self.started(began, len(names) * each)
@@ -157,23 +158,6 @@ class Bench:
 
         found: list[float] = wait_until("all have started", seen, timeout=180)
         return found
-
-
-def bare(deployment: dict[str, Any], number: int) -> dict[str, Any]:
-    """A Pod from a Deployment's template, owned by it, that no ReplicaSet will adopt."""
-    template, meta = deployment["spec"]["template"], deployment["metadata"]
-    owner = {
-        "apiVersion": "apps/v1", "kind": "Deployment", "name": meta["name"], "uid": meta["uid"],
-    }  # fmt: skip
-    return {
-        "metadata": {
-            "name": f"{meta['name']}-b{number}",
-            "labels": template["metadata"]["labels"],
-            "annotations": template["metadata"].get("annotations", {}),
-            "ownerReferences": [owner],
-        },
-        "spec": template["spec"],
-    }
 
 
 class Pods:
@@ -252,7 +236,7 @@ def burst(bench: Bench, functions: int, each: int) -> None:
 
 def started(bench: Bench, functions: int, each: int) -> None:
     """The same number of starts both ways, without requests."""
-    for way in ("replicas", "bare Pods", "replicas", "bare Pods"):
+    for way in ("replicas", "bare Pods"):
         with bench.functions(functions) as names:
             before = cpu()
             found = asyncio.run(bench.starts(names, each, way))
