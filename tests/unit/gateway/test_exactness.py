@@ -13,6 +13,9 @@ import pytest
 from tests.support.simulation.plan import Caller, Plan, Verdict
 from tests.support.simulation.world import STARVED_S, run
 
+pytestmark = pytest.mark.timeout(600)
+"""They take seconds; a crowded machine may take its time."""
+
 CALLERS = (
     Caller(function="area", clients=16),
     Caller(function="tight", clients=5, reserved=2),
