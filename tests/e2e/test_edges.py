@@ -227,7 +227,6 @@ def test_node_ends(cluster: Cluster, node: str, event: dict[str, Any], reason: s
     ended(cluster, node, reason, **event)
 
 
-@pytest.mark.full
 def test_a_custom_runtime_ends(cluster: Cluster, name: str) -> None:
     """Exit, signal, memory, time, and what it may write, as of every other runtime."""
     files = {"bootstrap": CUSTOM}

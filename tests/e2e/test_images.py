@@ -154,7 +154,6 @@ def test_an_image_of_kubectl_and_what_is_published(
     assert seen["LastUpdateStatusReasonCode"] == "ImageDeleted"
 
 
-@pytest.mark.full
 def test_extensions_inside_an_image(cluster: Cluster, registry: Registry, name: str) -> None:
     """A web server that knows nothing of Lambda: one extension is its runtime, one looks on."""
     create(cluster, name, f"{registry.host}/{NAMES['web']}")

@@ -103,7 +103,6 @@ done
 }
 
 
-@pytest.mark.full
 def test_modules_programs_and_bootstraps_of_layers(cluster: Cluster, name: str, word: str) -> None:
     """One layer for two runtimes: Node.js' search paths, /opt/bin in PATH, /opt/bootstrap."""
     archive = zip_of(OF_ALL, executable={"bin/tool", "bootstrap"})

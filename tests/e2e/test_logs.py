@@ -10,8 +10,6 @@ import pytest
 
 from tests.support.cluster import Cluster, wait_until
 
-pytestmark = pytest.mark.full
-
 PYTHON = """
 import json, logging, os
 def handler(event, context):
