@@ -15,6 +15,18 @@ RUN pip install --no-cache-dir --no-compile --no-deps --require-hashes --only-bi
 COPY common gateway operator store /app/klambda/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app/klambda
 
+# The gateway's hot modules as machine code (docs/adr/0030); nothing but they and the compiler moves
+# this stage's layers. Where they cannot be compiled the folder stays empty, and all runs interpreted.
+FROM ${BASE} AS compiled
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates gcc libc6-dev python3-dev python3-pip \
+ && rm -rf /var/lib/apt/lists/*
+COPY requirements/compiler.lock /build/
+RUN pip install --no-cache-dir --no-compile --no-deps --require-hashes --only-binary :all: \
+      --root-user-action ignore --target /compiler -r /build/compiler.lock
+COPY hot /build/hot
+RUN cd /build/hot && PYTHONPATH=/compiler python3 -m tools.compiled /build/machine-code
+
 FROM ${BASE}
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates python3 \
@@ -25,6 +37,7 @@ RUN apt-get update \
  && echo 'klambda:x:65532:65532::/tmp:/usr/sbin/nologin' >> /etc/passwd
 COPY --from=build /app/packages /app/packages
 COPY --from=build /app/klambda /app/klambda
+COPY --from=compiled /build/machine-code /app/klambda
 ENV PYTHONPATH=/app/klambda:/app/packages PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LANG=C.UTF-8
 WORKDIR /app
 USER 65532:65532

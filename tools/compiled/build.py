@@ -39,7 +39,7 @@ from mypyc.build import mypycify
 from setuptools import setup
 
 sources = sys.argv.pop().split()
-extensions = mypycify(["--config-file=mypy.ini", *sources], opt_level="2", debug_level="0")
+extensions = mypycify(["--config-file=mypy.ini", *sources], opt_level="1", debug_level="0")
 setup(name="compiled", packages=[], ext_modules=extensions)
 """
 

@@ -77,9 +77,19 @@ def test_compiled_files_and_caches_are_left_out(tmp_path: Path) -> None:
 def test_the_control_plane_has_no_tests_and_no_tools() -> None:
     places = control_plane(REPOSITORY, base="b").files
     assert {place.split("/")[0] for place in places} <= {
-        "Dockerfile", "requirements", "common", "gateway", "operator", "store",
+        "Dockerfile", "requirements", "common", "gateway", "operator", "store", "hot",
     }  # fmt: skip
     assert "Dockerfile" in places
+
+
+def test_no_compiler_gets_into_the_control_plane() -> None:
+    """What is compiled is compiled in a stage of its own, whose result alone is copied."""
+    text = (REPOSITORY / "Dockerfile").read_text()
+    final = text.rpartition("FROM ")[2]
+    assert "gcc" in text
+    assert "gcc" not in final
+    assert "/compiler" not in final
+    assert "COPY --from=compiled /build/machine-code /app/klambda" in final
 
 
 @pytest.mark.parametrize("identifier", RUNTIMES)

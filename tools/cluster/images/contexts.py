@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tools.compiled import modules
+
 TAG_LENGTH = 12
 REGISTRY = "docker.io/klambda"
 LEFT_OUT = {"__pycache__", ".mypy_cache", ".ruff_cache", "node_modules"}
@@ -83,6 +85,10 @@ def control_plane(repository: Path, *, base: str) -> Context:
     }
     for folder in ("common", "gateway", "operator", "store"):
         files |= tree(repository / folder, folder)
+    # The hot modules a second time, and what compiles them: a layer that only they move.
+    files["requirements/compiler.lock"] = repository / "requirements" / "compiler.lock"
+    for place in (*map(modules.place, modules.MODULES), *modules.COMPILER):
+        files[f"hot/{place}"] = repository / place
     return Context(name="control-plane", files=files, base=base)
 
 
