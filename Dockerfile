@@ -15,7 +15,7 @@ RUN pip install --no-cache-dir --no-compile --no-deps --require-hashes --only-bi
 COPY common gateway operator store /app/klambda/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app/klambda
 
-# The gateway's hot modules as machine code (docs/adr/0030); nothing but they and the compiler moves
+# The gateway's hot modules as machine code (docs/adr/0032); nothing but they and the compiler moves
 # this stage's layers. Where they cannot be compiled the folder stays empty, and all runs interpreted.
 FROM ${BASE} AS compiled
 RUN apt-get update \

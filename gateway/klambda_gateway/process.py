@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from klambda_gateway.app import Gateway
 from klambda_gateway.auth.keys import ensure_default_key
+from klambda_gateway.heap import keep_freed_memory
 from klambda_gateway.invoke import story
 from klambda_gateway.settings import Settings
 from klambda_kube.api import Api
@@ -120,6 +121,7 @@ class Process:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
+        keep_freed_memory()
         await gateway.server.start(settings.instance_port)
         self._started_at = asyncio.get_running_loop().time()
         self._background(self._sweep())

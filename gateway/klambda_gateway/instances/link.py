@@ -136,8 +136,7 @@ class Link(asyncio.Protocol):
 
     def _put(self, kind: FrameType, header: bytes, body: memoryview) -> None:
         if self._transport is not None:
-            self._transport.write(prefix(kind, len(header), len(body)) + header)
-            self._transport.write(body)
+            self._transport.writelines((prefix(kind, len(header), len(body)) + header, body))
 
     def close(self) -> None:
         """End the connection now; ``on_lost`` is called before this returns."""

@@ -160,8 +160,7 @@ class Lane:
         services, asked, get = self._services, plain.asked, plain.fields.get
         try:
             caller = services.gate.identify_hashed(
-                Signable(method="POST", path=asked.path, query=asked.query, headers=plain.headers),
-                digest,
+                Signable("POST", asked.path, asked.query, plain.headers, plain.fields), digest
             )
             if caller.service != "lambda":
                 return None

@@ -16,73 +16,24 @@ Not here: what is plain and what it means (``lane``).
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from klambda_gateway.invoke.story import Story
 from klambda_gateway.wire.access import Access, AccessLog, client_of
+from klambda_gateway.wire.incoming import Cycle, Incoming, head_of
 from klambda_gateway.wire.lane import Answered, Lane, Plain
 from klambda_gateway.wire.lingering import Lingering
 from klambda_gateway.wire.patience import Patient, Phase
 from klambda_obs import logs
 
-HASHED_WHOLE: Final = 64 << 10
-"""Longer bodies are hashed piece by piece as they arrive: the loop is never held for long."""
 JOINED: Final = 64 << 10
 """Longer bodies are not copied to stand behind their heads."""
 TIMER_SLACK_S: Final = 0.05
 
 _log = logs.get("klambda.gateway.wire")
-
-
-class _Unheard:
-    """Stands for the event by which uvicorn wakes an ASGI application."""
-
-    def set(self) -> None:
-        """Wake nobody."""
-
-
-_UNHEARD = _Unheard()
-
-
-class Cycle:
-    """A plain request under way; to uvicorn it looks like one of its own cycles."""
-
-    __slots__ = (
-        "began", "disconnected", "hash", "keep_alive", "message_event", "pieces", "plain",
-        "response_complete", "story",
-    )  # fmt: skip
-
-    def __init__(self, plain: Plain, *, keep_alive: bool) -> None:
-        self.plain = plain
-        self.began = time.monotonic()
-        self.keep_alive = keep_alive
-        self.pieces: list[bytes] = []
-        self.hash = hashlib.sha256() if plain.hashed and plain.length > HASHED_WHOLE else None
-        self.story: Story | None = None
-        self.response_complete = False
-        self.disconnected = False
-        self.message_event = _UNHEARD
-
-    def take(self, piece: bytes) -> None:
-        """Take a piece of the body."""
-        self.pieces.append(piece)
-        if self.hash is not None:
-            self.hash.update(piece)
-
-    def body(self) -> bytes:
-        """Return all of it, once."""
-        pieces, self.pieces = self.pieces, []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def digest(self, body: bytes) -> str:
-        """Return its hash, or nothing when nobody needs it."""
-        if self.hash is not None:
-            return self.hash.hexdigest()
-        return hashlib.sha256(body).hexdigest() if self.plain.hashed else ""
 
 
 class TwoLanes(Patient):
@@ -96,8 +47,8 @@ class TwoLanes(Patient):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._reading: Cycle | None = None
-        """The plain request whose body is being read."""
+        self._incoming = Incoming(self)
+        self.parser = _parser(self._incoming)
         self._running: Cycle | None = None
         """The plain request that is not answered yet."""
         self._idle_since: float | None = None
@@ -105,59 +56,44 @@ class TwoLanes(Patient):
     def phase(self) -> Phase:
         """See ``patience``."""
         cycle: Any = self.cycle
-        if self._reading is not None:
+        if self._incoming.reading is not None:
             return Phase.BODY
         if cycle is not None and not cycle.response_complete:
             more = self._running is None and cycle.more_body
             return Phase.BODY if more else Phase.NOTHING
         return Phase.HEAD if self._idle_since is None else Phase.NOTHING
 
-    # --- the parser's callbacks -------------------------------------------------------------------
+    # --- what comes in: see ``incoming`` ----------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        """Begin a request; uvicorn's scope is made only for the requests that take its way."""
-        self.url = b""
-        self.headers = []
-        self._reading = None
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        self.headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        """Choose the lane."""
-        plain = self._look()
+    def choose(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> Cycle | None:
+        """Begin a plain request."""
+        plain = self._look(url, headers)
         if plain is None:
-            self._by_asgi()
-        else:
-            self._reading = self._running = Cycle(plain, keep_alive=self.parser.should_keep_alive())
-            self.cycle = self._running  # type: ignore[assignment]
+            return None
+        self._running = cycle = Cycle(plain, keep_alive=self.parser.should_keep_alive())
+        self.cycle = cycle  # type: ignore[assignment]
+        return cycle
 
-    def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
-        if self._reading is not None:
-            self._reading.take(body)
-        else:
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
+    def run(self, cycle: Cycle, body: bytes) -> None:
         """Start a plain request."""
-        cycle = self._reading
-        if cycle is None:
-            super().on_message_complete()
-            return
-        self._reading = None
-        body = cycle.body()
         if not self._begin(cycle, body):
             self._running = None
             cycle.response_complete = True  # so that uvicorn does not queue up behind it
-            self._by_asgi(keep_alive=cycle.keep_alive)
+            self.by_asgi(self._incoming.url, self._incoming.headers, keep_alive=cycle.keep_alive)
             super().on_body(body)
             super().on_message_complete()
 
+    def asgi_body(self, body: bytes) -> None:
+        """Take a piece of the body of another one."""
+        super().on_body(body)
+
+    def asgi_complete(self) -> None:
+        """Note that another one is there completely."""
+        super().on_message_complete()
+
     # --- the fast lane ----------------------------------------------------------------------------
 
-    def _look(self) -> Plain | None:
+    def _look(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> Plain | None:
         parser = self.parser
         cycle: Any = self.cycle  # none before the first request
         if (
@@ -168,7 +104,7 @@ class TwoLanes(Patient):
             or parser.should_upgrade()
         ):
             return None
-        return self.lane.look(self.url, self.headers)
+        return self.lane.look(url, headers)
 
     def _begin(self, cycle: Cycle, body: bytes) -> bool:
         try:
@@ -193,12 +129,12 @@ class TwoLanes(Patient):
         transport = self.transport
         if not transport.is_closing():
             close = not cycle.keep_alive or self.lingering.on
-            head = self._head(answered, close=close)
+            status, common = STATUS_LINE[answered.status], self._common_headers()
+            head = head_of(answered, common, status, close=close)
             if len(answered.body) <= JOINED:
                 transport.write(head + answered.body)
             else:
-                transport.write(head)
-                transport.write(answered.body)
+                transport.writelines((head, answered.body))
             if close:
                 transport.close()
         if self.access is not None:
@@ -218,12 +154,6 @@ class TwoLanes(Patient):
             lane="fast",
         )
 
-    def _head(self, answered: Answered, *, close: bool) -> bytes:
-        tail = "connection: close\r\n\r\n" if close else "\r\n"
-        text = f"{answered.headers}content-length: {len(answered.body)}\r\n{tail}"
-        start = STATUS_LINE[answered.status] + self._common_headers()
-        return start + text.encode("latin-1")
-
     def _common_headers(self) -> bytes:
         """Render what uvicorn puts into every answer: the date, each second anew."""
         headers = self.server_state.default_headers
@@ -235,8 +165,13 @@ class TwoLanes(Patient):
 
     # --- uvicorn's lane ---------------------------------------------------------------------------
 
-    def _by_asgi(self, *, keep_alive: bool | None = None) -> None:
-        url, headers = self.url, self.headers
+    def by_asgi(
+        self,
+        url: bytes,
+        headers: list[tuple[bytes, bytes]],
+        keep_alive: bool | None = None,
+    ) -> list[tuple[bytes, bytes]]:
+        """Begin a request in uvicorn's way; returns its headers, to which trailers are added."""
         super().on_message_begin()
         self.url = url
         for name, value in headers:
@@ -244,6 +179,7 @@ class TwoLanes(Patient):
         super().on_headers_complete()
         if keep_alive is not None:
             self.cycle.keep_alive = keep_alive
+        return self.headers
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the wait of what runs."""
@@ -254,6 +190,7 @@ class TwoLanes(Patient):
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
         super().connection_lost(exc)
+        self._incoming.end()
 
     # --- keep-alive: one timer per connection, not one per request --------------------------------
 
@@ -289,6 +226,14 @@ class TwoLanes(Patient):
         self.timeout_keep_alive_task = self.loop.call_later(
             seconds, self.timeout_keep_alive_handler
         )
+
+
+def _parser(incoming: Incoming) -> Any:
+    """Return a parser as uvicorn makes it."""
+    parser = httptools.HttpRequestParser(incoming)
+    # What follows a "Connection: close" is no error: the request before it is answered.
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 def two_lanes(lane: Lane, lingering: Lingering, access: AccessLog | None = None) -> type[TwoLanes]:

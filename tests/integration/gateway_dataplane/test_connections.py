@@ -13,7 +13,7 @@ from klambda_gateway.instances.call import Call
 from klambda_gateway.instances.frames import Frame
 from klambda_gateway.invoke.service import BODIES_LIMIT
 from klambda_gateway.invoke.story import Story
-from klambda_gateway.wire.protocol import Cycle
+from klambda_gateway.wire.incoming import Cycle
 from klambda_gateway.wire.server import HttpServer
 from tests.integration.gateway_dataplane.lanes import Doors, doors, request
 from tests.integration.gateway_dataplane.rig import until
