@@ -18,11 +18,11 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from klambda_core.errors import LambdaError
 from klambda_gateway.instances.link import Link
-from klambda_gateway.instances.pods import PodFacts
+from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.invoke.model import InvokeAnswer
 from klambda_gateway.routing.facts import FunctionFacts, Serving
 from tests.support.simulation.faults import Faults
@@ -339,14 +339,16 @@ class World:
         if lost and not self._done.done():
             self._done.set_result(None)
 
-    def _idle_for(self, gateway: str, key: Any) -> bool:
-        """Tell whether an instance that this gateway is connected to does nothing."""
+    def _idle_for(self, gateway: str, key: DeploymentKey) -> bool:
+        """Tell whether an instance that serves this gateway does nothing.
+
+        Not one whose pod the watch has yet to show, nor one whose init died once.
+        """
+        records = self.gateways[gateway].registry.records
         return any(
-            each.state == "idle"
-            and not each.dead
-            and each.pod.key == key
-            and any(w.whole and w.port.gateway == gateway for w in each.wires.values())
-            for each in self.kubernetes.instances.values()
+            each.state == "idle" and not each.dead and each.pod.key == key
+            for uid, each in self.kubernetes.instances.items()
+            if uid in records and records[uid].serving
         )
 
 
