@@ -129,6 +129,11 @@ class Cluster:
         text = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
         return json.loads(text) if text.strip() else None
 
+    def one_in(self, namespace: str, kind: str, name: str) -> dict[str, Any] | None:
+        """Return one object of another namespace, or None when there is none."""
+        text = self.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
+        return json.loads(text) if text.strip() else None
+
     def children(self, function: str) -> dict[str, list[str]]:
         """Return the names of all that stands for a function, by kind."""
         selector = f"klambda.io/function={function}"
