@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tools.cluster.layout import REPOSITORY, Layout
 from tools.compiled.build import NotCompiled as NotCompiled
+from tools.compiled.build import Refused as Refused
 from tools.compiled.build import ensure, find, overlay
 
 

@@ -45,7 +45,11 @@ setup(name="compiled", packages=[], ext_modules=extensions)
 
 
 class NotCompiled(Exception):
-    """There is no compiler, or it refused."""
+    """There is nothing here to compile with."""
+
+
+class Refused(NotCompiled):
+    """The compiler refused the sources."""
 
 
 def key(repository: Path) -> str:
@@ -103,7 +107,7 @@ def compile_to(repository: Path, target: Path) -> None:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
     if done.returncode:
-        raise NotCompiled("\n".join(done.stdout.splitlines()[-20:]))
+        raise Refused("\n".join(done.stdout.splitlines()[-20:]))
 
 
 def overlay(repository: Path, compiled: Path, target: Path) -> Path:

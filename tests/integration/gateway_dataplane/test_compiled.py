@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.support.compiled import NotCompiled, compiled_tree
+from tests.support.compiled import NotCompiled, Refused, compiled_tree
 from tools.cluster.layout import REPOSITORY
 from tools.compiled.modules import MODULES
 
@@ -30,6 +30,8 @@ TESTS = (
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     try:
         tree = compiled_tree(tmp_path_factory.mktemp("compiled"))
+    except Refused as error:
+        pytest.fail(f"refused: {error}")
     except NotCompiled as error:
         pytest.skip(f"nothing compiled: {error}")
     return os.environ | {"PYTHONPATH": str(tree)}
