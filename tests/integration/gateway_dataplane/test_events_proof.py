@@ -72,7 +72,7 @@ CRASHES: dict[str, Callable[[], None]] = {}
 
 
 def test_none_of_many_is_lost(control_plane: ControlPlane, name: str, crash: list[str]) -> None:
-    client = create(control_plane, name, SOURCE)
+    client = create(control_plane, name, SOURCE, Timeout=60)  # a starved run is no failed one
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=4)
     numbers, lock = iter(range(EVENTS)), threading.Lock()
     acknowledged: dict[str, int] = {}
