@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,11 @@ async def test_a_timeout_is_told_before_the_end_and_after_the_new_start(
     await running.connection.invoke("sleep", requestId="r-1")
     await until_told(running, "platform.runtimeDone")
     assert records(running, "platform.runtimeDone")[0]["status"] == "timeout"
-    await running.connection.invoke("again", requestId="r-2")
-    await until_told(running, "platform.report")
+    for turn in range(2, 60):  # on a busy machine a new start may take longer than the timeout
+        await running.connection.invoke("again", requestId=f"r-{turn}")
+        if records(running, "platform.report"):
+            break
+        await asyncio.sleep(0.1)
     assert records(running, "platform.report")[0]["requestId"] == "r-1", "kept for who comes next"
     assert records(running, "platform.initStart")[-1]["phase"] == "invoke"
 
