@@ -6,6 +6,7 @@ through: other programs, other runtime images, other CRDs, at the same time.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,6 +26,21 @@ from tools.cluster.steps import Steps
 PARTS = ("gateway", "operator", "store")
 CHART = REPOSITORY / "helm" / "klambda"
 PYTHON = "python3.13"
+GATHER = """
+import json, sys
+from pathlib import Path
+from tools.cluster.images import contexts
+folder, runtime, init, version, base = sys.argv[1:]
+here = Path.cwd()
+wanted = [
+    contexts.control_plane(here, base=base),
+    contexts.runtime(here, runtime, init=Path(init), init_version=version, base=base),
+]
+for each in wanted:
+    each.frozen(Path(folder) / each.name)
+print(json.dumps([[each.name, dict(each.arguments)] for each in wanted]))
+"""
+"""Run in a former tree: what goes into its images only its own tools know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +102,30 @@ def _images(layout: Layout) -> tuple[str, str]:
     module = layout.repository / "runtimes" / "init"
     init = programs.Program(name="init", module=module, version_variable="main.version")
     programs.ensure(layout, steps, [init])
-    runtime = contexts.runtime(
-        layout.repository, PYTHON, init=init.path(layout), init_version=init.version(), base=base
-    )
-    wanted = [contexts.control_plane(layout.repository, base=base), runtime]
-    images = [each.frozen(catalogue.folder(layout, each)) for each in wanted]
+    images = _contexts(layout, init.path(layout), init.version(), base)
     catalogue.ensure(steps, cluster.builder, images)
     cluster.load(steps, images)
     return images[0].reference(), images[1].reference()
+
+
+def _contexts(layout: Layout, init: Path, version: str, base: str) -> list[contexts.Context]:
+    """Return what the images are built of: the control plane's and the runtime's."""
+    folder = layout.state / "contexts"
+    done = subprocess.run(
+        [sys.executable, "-c", GATHER, str(folder), PYTHON, str(init), version, base],
+        cwd=layout.repository, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [
+        contexts.Context(
+            name=name,
+            files=contexts.tree(folder / name),
+            arguments=arguments,
+            base=base,
+            folder=folder / name,
+        )
+        for name, arguments in json.loads(done.stdout)
+    ]
 
 
 def known(values: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
