@@ -49,6 +49,11 @@ PATH = "/2015-03-31/functions/hop/invocations"
 TICKS = os.sysconf("SC_CLK_TCK")
 MEASURED, OTHERS = "0", "1"
 """Cores."""
+BASELINE_REPEATS = 3
+
+
+class ConnectionFailed(Exception):
+    """A connection ended, or an answer was not the echo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +117,19 @@ class Bench:
             await process.wait()
 
     async def load(self, system: System, case: Case) -> Sample:
-        """Load a system and account for its CPU."""
+        """Load a system and account for its CPU.
+
+        The baseline ends a connection now and then instead of answering a large body (seen with
+        Go 1.26: EOF); such a sample of it is taken again. Of the gateway's none may fail.
+        """
+        for _ in range(0 if system.signed else BASELINE_REPEATS):
+            try:
+                return await self._load(system, case)
+            except ConnectionFailed as error:
+                print(f"again: {error}", file=sys.stderr)
+        return await self._load(system, case)
+
+    async def _load(self, system: System, case: Case) -> Sample:
         flags = ["-to", system.address, "-path", system.path, "-size", str(case.size)]
         flags += ["-connections", str(case.connections), "-seconds", str(case.seconds)]
         if system.signed:
@@ -131,7 +148,9 @@ class Bench:
             raise RuntimeError(f"load on {system.name} failed")
         told = json.loads(out)
         if told["failed"]:
-            raise RuntimeError(f"{system.name}: {told['failed']} connections failed: {told['why']}")
+            raise ConnectionFailed(
+                f"{system.name}: {told['failed']} connections failed: {told['why']}"
+            )
         return Sample(
             cpu_us=spent / told["requests"] * 1e6,
             per_second=told["requests"] / told["seconds"],
