@@ -250,7 +250,10 @@ class Demand:
         """Return how many starts these requests are worth (``pace``)."""
         serving = pool.serving()
         first = next(iter(pool.waiters.values()))
-        proven = any(record.serving and record.served for record in pool.records.values())
+        proven = any(
+            record.initialised or (record.serving and record.served)
+            for record in pool.records.values()
+        )
         stalled = proven and now - max(first.since, pool.moved) >= STALLED_S
         duration = self._durations.of(self._function(pool.key))
         return worth(waiting=waiting, serving=serving, duration=duration, stalled=stalled)

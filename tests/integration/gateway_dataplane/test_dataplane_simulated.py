@@ -170,6 +170,27 @@ async def test_a_cold_and_slow_function_gets_no_more_instances_than_requests() -
         assert len(world.instances) <= 12
 
 
+async def test_requests_behind_a_long_first_run_get_instances_of_their_own() -> None:
+    """Though all runs before were short, so that requests share what starts."""
+    gate = asyncio.Event()
+
+    async def gated(event: bytes) -> bytes:
+        await gate.wait()
+        return event
+
+    async with running() as world:
+        gateway = world.gateways[0]
+        world.handler = gated
+        key = world.add_deployment("area-latest-2")
+        world.switch(key)
+        gateway.demand.ran(key, 0.002)
+        requests = [asyncio.create_task(gateway.invoke(b"%d" % number)) for number in range(4)]
+        await until(lambda: sum(1 for each in world.instances.values() if each.attempt) == 4)
+        gate.set()
+        answers = await asyncio.gather(*requests)
+        assert [each.payload for each in answers] == [b"0", b"1", b"2", b"3"]
+
+
 async def test_a_freed_instance_comes_before_a_slow_start() -> None:
     gate = asyncio.Event()
 
