@@ -1,34 +1,29 @@
 """A small S3-compatible service on a real socket, for keeping blobs in.
 
 PutObject, GetObject with Range, HeadObject, HeadBucket, DeleteObject and ListObjectsV2 as Amazon
-S3's API reference describes them. It checks every signature with botocore's own signer, which
-shares nothing with ours, and that a body has the SHA-256 that was signed. ``faults`` makes it
-misbehave. The tests marked ``full`` use a real S3 server instead.
+S3's API reference describes them. It checks every signature (``s3_service``), and that a body has
+the SHA-256 that was signed. ``faults`` makes it misbehave. The tests
+marked ``full`` use a real S3 server instead.
 """
 
 from __future__ import annotations
 
 import hashlib
 import html
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import botocore.auth
-import botocore.awsrequest
-import botocore.credentials
+from tests.support.s3_service import Answer, S3Service, error
 
 KEY_ID, SECRET, REGION, BUCKET = "AKIABLOBS", "blobs/secret+", "eu-central-1", "klambda-blobs"
 
-Answer = tuple[int, dict[str, str], bytes]
 
-
-class ObjectStore:
+class ObjectStore(S3Service):
     """Objects of one bucket by key; use as a context."""
 
     def __init__(self, page: int = 1000) -> None:
@@ -39,19 +34,7 @@ class ObjectStore:
         self.faults: list[Callable[[str, str], Answer | int | None]] = []
         """Asked with method and path, the first one is used up when it does not say None: an
         answer, or after how many bytes of the true one the connection breaks."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self.port: int = self._server.server_address[1]
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-
-    def __enter__(self) -> ObjectStore:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(KEY_ID, SECRET, REGION)
 
     def environ(self, **changes: str) -> dict[str, str]:
         """What the store's environment says of it."""
@@ -128,19 +111,6 @@ class ObjectStore:
             "</ListBucketResult>"
         )
 
-    def _signed(self, method: str, path: str, headers: dict[str, str]) -> bool:
-        request = botocore.awsrequest.AWSRequest(method=method, url=f"{self.endpoint}{path}")
-        request.context["timestamp"] = headers.get("x-amz-date", "")
-        request.headers["X-Amz-Content-SHA256"] = headers.get("x-amz-content-sha256", "")
-        request.headers["Host"] = f"127.0.0.1:{self.port}"
-        request.headers["X-Amz-Date"] = headers.get("x-amz-date", "")
-        signer = botocore.auth.S3SigV4Auth(
-            botocore.credentials.Credentials(KEY_ID, SECRET), "s3", REGION
-        )
-        canonical = signer.canonical_request(request)
-        signature = signer.signature(signer.string_to_sign(request, canonical), request)
-        return headers.get("authorization", "").endswith(f"Signature={signature}")
-
     def fault(self, method: str, path: str) -> Answer | int | None:
         """What goes wrong with a request."""
         if not self.faults:
@@ -188,12 +158,3 @@ class ObjectStore:
                 pass
 
         return Handler
-
-
-def error(status: int, code: str, message: str = "") -> Answer:
-    """An error as S3 writes it."""
-    body = (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>1</RequestId></Error>"
-    )
-    return status, {"Content-Type": "application/xml"}, body.encode()

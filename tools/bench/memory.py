@@ -24,6 +24,7 @@ from klambda_kube.api import Api
 from klambda_kube.config import from_kubeconfig
 from tests.support.apiserver import free_ports, running_apiserver
 from tests.support.rights import install_roles
+from tools.bench.hop.__main__ import rss
 
 HOME: Final = "klambda"
 QUIET_S: Final = 15.0
@@ -42,14 +43,6 @@ def function(name: str) -> dict[str, Any]:
             "code": {"files": {"app.py": source}},
         },
     }
-
-
-def resident(process: subprocess.Popen[bytes]) -> float:
-    """Resident memory in MiB."""
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError("no VmRSS")
 
 
 async def add(api: Api, first: int, count: int) -> None:
@@ -80,7 +73,7 @@ async def measure(kubeconfig: Path, parts: dict[str, subprocess.Popen[bytes]], s
                 await add(api, (step - 1) * 1000, 1000)
             took = time.monotonic() - began
             await asyncio.sleep(QUIET_S)
-            sizes = {name: resident(process) for name, process in parts.items()}
+            sizes = {name: rss(process.pid) for name, process in parts.items()}
             before = before or sizes
             deployments = len((await api.list(DEPLOYMENT, "default")).items)
             cells = " | ".join(

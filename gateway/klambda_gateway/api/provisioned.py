@@ -8,7 +8,7 @@ instances, the arithmetic of the pool (``klambda_core.concurrency``).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from klambda_core import errors, limits
 from klambda_core.clock import kube_to_lambda, lambda_timestamp
@@ -176,10 +176,7 @@ async def _store(
         "metadata": {"annotations": {PROVISIONED_MODIFIED: lambda_timestamp(services.now())}},
         "spec": {"provisionedConcurrentExecutions": wanted},
     }
-    gone = errors.function_not_found(target.arn)
-    if isinstance(item, Alias):
-        return await services.objects.change(item, lambda _: patch, gone=gone)
-    return await services.objects.change(item, lambda _: patch, gone=gone)
+    return await _change(services, item, lambda _: patch, target)
 
 
 async def _restore(
@@ -191,11 +188,16 @@ async def _restore(
         mine = current.spec.provisioned_concurrent_executions == wanted
         return {"spec": {"provisionedConcurrentExecutions": before}} if mine else {"spec": {}}
 
+    await _change(services, item, decide, target)
+
+
+async def _change(
+    services: Services, item: Qualified, decide: Callable[[Qualified], Json], target: Target
+) -> Qualified:
     gone = errors.function_not_found(target.arn)
     if isinstance(item, Alias):
-        await services.objects.change(item, decide, gone=gone)
-    else:
-        await services.objects.change(item, decide, gone=gone)
+        return await services.objects.change(item, decide, gone=gone)
+    return await services.objects.change(item, decide, gone=gone)
 
 
 def _document(item: Qualified) -> Json:

@@ -138,14 +138,7 @@ def _from_header(request: Signable, authorization: str) -> Claim:
     scope = _scope_of(start) if _HEX64.fullmatch(signature) else None
     if scope is None or stamp is None:
         return _claim_of(request, authorization, stamp)
-    payload = request.header(b"x-amz-content-sha256")
-    _check_payload(payload)
-    return scope.claim(
-        stamp=stamp,
-        signature=signature,
-        payload=payload,
-        token=request.header(b"x-amz-security-token"),
-    )
+    return _in_headers(request, scope, stamp, signature)
 
 
 @lru_cache(maxsize=SCOPES_KEPT)
@@ -180,12 +173,16 @@ def _claim_of(request: Signable, authorization: str, stamp: str | None) -> Claim
         proof = _hashed(authorization)
         shown = f"(Hashed with SHA-256 and encoded with Base64) Authorization={proof}"
         raise incomplete(" ".join([*problems, shown]))
-    payload = request.header(b"x-amz-content-sha256")
     scope = _scope(parts["Credential"], parts["SignedHeaders"])
+    return _in_headers(request, scope, stamp, parts["Signature"])
+
+
+def _in_headers(request: Signable, scope: Scope, stamp: str, signature: str) -> Claim:
+    payload = request.header(b"x-amz-content-sha256")
     _check_payload(payload)
     return scope.claim(
         stamp=stamp,
-        signature=parts["Signature"],
+        signature=signature,
         payload=payload,
         token=request.header(b"x-amz-security-token"),
     )

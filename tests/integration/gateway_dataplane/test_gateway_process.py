@@ -26,7 +26,8 @@ from klambda_core.kinds import ALIAS, DEPLOYMENT, SECRET
 from klambda_core.names import alias_name
 from tests.integration.gateway_dataplane.conftest import HOME, IDLE_S, ControlPlane, wait_for
 from tests.support.instance_peer import Init
-from tests.support.objectstore import BUCKET, error
+from tests.support.objectstore import BUCKET
+from tests.support.s3_service import error
 
 ROLE = "arn:aws:iam::123456789012:role/test"
 NUMBERS = itertools.count(1)

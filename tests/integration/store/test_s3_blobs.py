@@ -21,7 +21,8 @@ from klambda_store.blobs.s3 import S3Blobs
 from tests.integration.store.conftest import Start
 from tests.integration.store.test_blob_contract import own_place, put, read
 from tests.support.apiserver import free_ports
-from tests.support.objectstore import Answer, ObjectStore, error
+from tests.support.objectstore import ObjectStore
+from tests.support.s3_service import Answer, error
 from tests.support.store import Process
 
 BODY = os.urandom(1_000_017)
