@@ -185,10 +185,19 @@ async def test_a_clean_exit_has_no_reason(launch: Launch) -> None:
 
 
 async def test_an_exit_while_loading(launch: Launch) -> None:
-    running = await launch("import os; os._exit(3)")
+    """The lines are in the order recorded of AWS: START follows the start inside it."""
+    running = await launch("import os; print('loading', flush=True); os._exit(3)")
     outcome = await running.connection.invoke()
     assert outcome.json["errorType"] == "Runtime.ExitError"
     assert outcome.json["errorMessage"].endswith("Runtime exited with error: exit status 3")
+    report = r"INIT_REPORT Init Duration: [\d.]+ ms\tPhase: {}\tStatus: error"
+    report += r"\tError Type: Runtime\.ExitError\n"
+    assert re.search("loading\n" + report.format("init"), running.init.output)
+    assert re.match(
+        "loading\n" + report.format("invoke") + r"START RequestId: .*\nRequestId: .* Error: "
+        r"Runtime exited with error: exit status 3\nRuntime\.ExitError\nEND .*\nREPORT ",
+        outcome.tail,
+    ), outcome.tail
 
 
 async def test_a_timeout_answers_at_the_deadline_and_starts_afresh(launch: Launch) -> None:
@@ -330,6 +339,12 @@ async def test_a_function_above_its_memory_is_ended(launch: Launch) -> None:
     outcome = await running.connection.invoke(300)
     assert outcome.json["errorType"] == "Runtime.ExitError"
     assert outcome.json["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    # As recorded of AWS: only the report (and events) call it by its name, capped at memorySize.
+    assert "signal: killed\nRuntime.ExitError\nEND RequestId" in outcome.tail
+    assert "\tMax Memory Used: 128 MB\tStatus: error\t" in outcome.tail
+    assert outcome.tail.endswith("\tError Type: Runtime.OutOfMemory\n")
+    assert outcome.end is not None
+    assert (outcome.end["errorType"], outcome.end["maxMemoryMb"]) == ("Runtime.OutOfMemory", 128)
 
 
 async def test_tmp_is_kept_over_a_crash(launch: Launch) -> None:
@@ -382,4 +397,8 @@ async def test_a_start_inside_an_invocation_that_runs_out_of_time(launch: Launch
     await running.connection.invoke(0)
     outcome = await running.connection.invoke(0)
     assert outcome.json["errorType"] == "Sandbox.Timedout"
-    assert re.search(r"INIT_REPORT .*Phase: invoke\tStatus: timeout\n", outcome.tail)
+    assert re.search(
+        r"^INIT_REPORT .*Phase: invoke\tStatus: timeout\nSTART .*\n.* Task timed out after 1.00 "
+        r"seconds\n\nEND .*\nREPORT .*Status: timeout\n$",
+        outcome.tail,
+    ), outcome.tail

@@ -48,6 +48,7 @@ type invocation struct {
 	answer    *stream // of a streamed answer, once its head is out
 	status    string
 	errorType string
+	begun     bool // its START is written
 	told      bool // extensions know of it
 	done      bool // the runtime is done with it, and that was told
 	reported  bool // status and error type belong into the REPORT line
@@ -79,18 +80,31 @@ func (i *Instance) begin(attempt slot.Attempt) {
 	inv.started, inv.cold, inv.status = time.Now(), i.machine.Served == 0, success
 	i.memory.Accepted(inv.conn.Gateway, attempt.ID)
 	i.thaw()
-	i.stream.Open(i.work.format.Start(inv.started, inv.header.RequestID, i.work.assignment.Version))
-	if i.hub.Load() != nil {
-		i.emit("start", logs.Record{
-			"requestId": inv.header.RequestID, "version": i.work.assignment.Version,
-			"tracing": logs.Record{"type": "X-Amzn-Trace-Id", "value": inv.header.TraceID},
-		})
+	i.stream.Open()
+	if i.machine.Phase != slot.Restarting { // else when the start inside the invocation is over
+		i.tellStart(inv)
 	}
 	inv.conn.SendLazily(frame.Accepted, frame.AcceptedHeader{Attempt: attempt.ID, Cold: inv.cold})
 	inv.deadline = time.AfterFunc(i.work.timeout(), func() {
 		i.handle(slot.Event{Kind: slot.Deadline, Attempt: attempt})
 	})
 	i.watchMemory()
+}
+
+// tellStart writes START, once. As on AWS a start inside the invocation comes before it, with all that it wrote.
+func (i *Instance) tellStart(inv *invocation) {
+	if inv.begun {
+		return
+	}
+	inv.begun = true
+	version := i.work.assignment.Version
+	i.stream.LineLazily(i.work.format.Start(time.Now(), inv.header.RequestID, version))
+	if i.hub.Load() != nil {
+		i.emit("start", logs.Record{
+			"requestId": inv.header.RequestID, "version": version,
+			"tracing": logs.Record{"type": "X-Amzn-Trace-Id", "value": inv.header.TraceID},
+		})
+	}
 }
 
 // respond sends a complete answer, or ends a stream that has begun.
@@ -207,7 +221,8 @@ func (inv *invocation) spans() []logs.Span {
 }
 
 func (i *Instance) usedMB() int {
-	return int((i.peak.Load() + megabyte - 1) / megabyte)
+	used := int((i.peak.Load() + megabyte - 1) / megabyte)
+	return min(used, i.work.assignment.MemorySize) // samples may be above it, what AWS tells never is
 }
 
 // watchMemory samples the tree's memory for as long as something runs; the mutex is held.
@@ -228,13 +243,14 @@ func (i *Instance) sample() {
 	i.mu.Lock()
 	i.sampling = i.machine.Current != slot.None
 	limit := int64(i.work.assignment.MemorySize) * megabyte
-	again := i.sampling
+	again, l := i.sampling, i.launch
 	i.mu.Unlock()
 	if !again {
 		return
 	}
 	tree := i.keeper.Tree()
 	if used := i.sampleMemory(); used > limit && i.keeper.Proportional() > limit {
+		l.starved.Store(true)
 		i.keeper.Kill(tree) // the runtime's exit says the rest; by now it may have ended, and another be there
 	}
 	i.sampler.Reset(sampleEvery)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"klambda.io/init/internal/extensions"
@@ -45,11 +47,25 @@ type launch struct {
 	polite     bool // it said that it will leave
 	exitType   string
 	exitReason string
+	oomKills   int         // of the container, before this launch
+	starved    atomic.Bool // init ended it because of its memory
 	crew       *extensions.Crew
 	heard      bool   // its telemetry has begun
 	told       bool   // subscribers know how the start went
 	parted     bool   // its end is known to the extensions
 	shutdown   string // why it ends, in the words of a SHUTDOWN event
+}
+
+// outOfMemory is AWS's word for it in reports and events; who is answered, and the log, hear of the exit.
+const outOfMemory = "Runtime.OutOfMemory"
+
+// verdict is what reports call the end of the process.
+func (l *launch) verdict() string {
+	killed := l.exitType == exitError && l.exitReason == process.Reason(syscall.WaitStatus(syscall.SIGKILL))
+	if killed && (l.starved.Load() || process.OutOfMemoryKills() > l.oomKills) {
+		return outOfMemory
+	}
+	return l.exitType
 }
 
 // sync takes what the process has written so far.
@@ -69,7 +85,7 @@ func (i *Instance) start(generation int, first bool) {
 	l := &launch{
 		generation: generation, first: first, began: time.Now(), cancel: cancel,
 		done: make(chan struct{}), exited: make(chan struct{}), manned: make(chan struct{}),
-		crew: extensions.NewCrew(i.work.extensions, NewUUID), shutdown: failure,
+		crew: extensions.NewCrew(i.work.extensions, NewUUID), shutdown: failure, oomKills: process.OutOfMemoryKills(),
 	}
 	i.launch = l
 	if len(i.work.extensions) > 0 {
@@ -140,8 +156,7 @@ func (i *Instance) spawn(l *launch) error {
 	l.pid, err = i.keeper.Start(command, func(e process.Exit) {
 		go func() {
 			<-l.done
-			errorType, reason := exitTexts(e)
-			i.gone(l, errorType, reason)
+			i.gone(l, exitError, process.Reason(e.Status))
 		}()
 	})
 	return err
@@ -220,7 +235,7 @@ func (i *Instance) noteFailure() {
 	i.lastFailure = time.Now()
 	l := i.launch
 	l.sync()
-	status, errorType := failed, l.exitType
+	status, errorType := failed, l.verdict()
 	switch {
 	case i.posted.Failed:
 		errorType = i.posted.ErrorType

@@ -5,10 +5,11 @@ import (
 	"time"
 
 	"klambda.io/init/internal/frame"
-	"klambda.io/init/internal/process"
 	"klambda.io/init/internal/runtimeapi"
 	"klambda.io/init/internal/slot"
 )
+
+const exitError = "Runtime.ExitError" // the runtime's process ended
 
 // freezeDelay lets a busy instance keep running from one invocation to the next.
 const freezeDelay = time.Millisecond
@@ -82,7 +83,7 @@ func (i *Instance) run(a slot.Action, inv *invocation) {
 	case slot.AnswerExit:
 		i.answerExit(inv)
 	case slot.AnswerTimeout:
-		if !i.launch.ready {
+		if !i.launch.told {
 			i.noteFailure()
 		}
 		i.launch.shutdown = timeout
@@ -129,17 +130,18 @@ func (i *Instance) answerPosted(inv *invocation) {
 }
 
 func (i *Instance) answerExit(inv *invocation) {
-	if !i.launch.ready {
+	if !i.launch.told {
 		i.noteFailure()
 	}
 	i.noteExit(inv)
 	i.fail(inv, failed, i.launch.exitType, i.launch.exitReason)
+	inv.errorType = i.launch.verdict()
 }
 
 // noteExit writes AWS's lines about a runtime that ended, and remembers it for the report.
 func (i *Instance) noteExit(inv *invocation) {
 	if inv.status == success { // an answer that was an error already stays what it is
-		inv.errorType = i.launch.exitType
+		inv.errorType = i.launch.verdict()
 	}
 	inv.status, inv.reported = failed, true
 	i.stream.Line(i.work.format.Exit(inv.header.RequestID, i.launch.exitReason, i.launch.exitType))
@@ -178,8 +180,4 @@ func (i *Instance) settle() {
 func (i *Instance) thaw() {
 	i.wantFrozen.Store(false)
 	i.keeper.Continue()
-}
-
-func exitTexts(e process.Exit) (errorType, reason string) {
-	return "Runtime.ExitError", process.Reason(e.Status)
 }

@@ -28,18 +28,19 @@ type work struct {
 	inline      []byte
 	failure     frame.FailedHeader
 	environment []string
+	logStream   string
 	taskRoot    string
 	entry       entry
 	extensions  []string // file names below /opt/extensions
 	format      logs.Format
 }
 
-// describe tells of the environment; its pod's uid names it.
+// describe tells of the environment; its log stream names it, as AWS's own does.
 func (i *Instance) describe() logs.Environment {
 	w := i.work
 	a := w.assignment
 	return logs.Environment{
-		Instance: i.settings.PodUID,
+		Instance: w.logStream,
 		Runtime:  a.Runtime, Region: a.Region, Function: a.FunctionName, Version: a.Version,
 		Initialization: w.header.InitializationType, MemoryMB: a.MemorySize,
 	}
@@ -77,9 +78,9 @@ func (i *Instance) equip(w *work) {
 	w.format = logs.FormatFor(a.LogFormat, a.SystemLevel)
 	i.stream.Keep(logs.LevelFilter(a.LogFormat, a.ApplicationLevel))
 	i.objects.Store(a.LogFormat == "JSON")
-	stream := w.header.LogStream
-	if stream == "" {
-		stream = environment.LogStream(time.Now(), a)
+	w.logStream = w.header.LogStream
+	if w.logStream == "" {
+		w.logStream = environment.LogStream(time.Now(), a)
 	}
 	w.taskRoot = i.settings.Path("/var/task")
 	runtimeRoot := i.settings.Path("/var/runtime")
@@ -89,7 +90,7 @@ func (i *Instance) equip(w *work) {
 	}
 	w.environment = environment.Variables(environment.Input{
 		Assignment: a, InitializationType: w.header.InitializationType, Credentials: w.header.Credentials, Endpoints: w.header.Endpoints,
-		LogStream: stream, RuntimeAPI: i.api.Address(), TaskRoot: w.taskRoot, RuntimeRoot: runtimeRoot,
+		LogStream: w.logStream, RuntimeAPI: i.api.Address(), TaskRoot: w.taskRoot, RuntimeRoot: runtimeRoot,
 		Resolved: i.settings.Values, Image: i.settings.Image, LogDescriptor: w.records(),
 	})
 	if a.Image != nil {

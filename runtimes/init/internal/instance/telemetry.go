@@ -75,16 +75,17 @@ func (i *Instance) started(status, errorType string) {
 		i.stream.Line(i.work.format.Extension(now, about(agent)))
 	}
 	i.stream.Line(i.work.format.InitReport(now, report))
-	hub := i.hub.Load()
-	if hub == nil {
-		return
+	if hub := i.hub.Load(); hub != nil {
+		hub.Emit("initRuntimeDone", report.DoneRecord())
+		for _, agent := range l.crew.Agents() {
+			hub.Emit("extension", about(agent).Record())
+		}
+		hub.Emit("initReport", report.Record())
+		hub.Close()
 	}
-	hub.Emit("initRuntimeDone", report.DoneRecord())
-	for _, agent := range l.crew.Agents() {
-		hub.Emit("extension", about(agent).Record())
+	if !l.first {
+		i.tellStart(i.invocations[i.machine.Current])
 	}
-	hub.Emit("initReport", report.Record())
-	hub.Close()
 }
 
 // Subscribe implements extensionapi.Backend.

@@ -9,7 +9,8 @@ import (
 var applicationLevels = map[string]int{"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "ERROR": 4, "FATAL": 5}
 
 // LevelFilter keeps what LoggingConfig's ApplicationLogLevel lets through: JSON objects with a level below it are left
-// out, everything else stays (reference §g.5). It is nil when nothing has to be looked at.
+// out, one without a known level counts as INFO (AWS: log-level filtering), and what is no object stays (reference
+// §g.5). It is nil when nothing has to be looked at.
 func LevelFilter(format, level string) func(line []byte) bool {
 	least := applicationLevels[level]
 	if format != "JSON" || least == 0 {
@@ -20,12 +21,16 @@ func LevelFilter(format, level string) func(line []byte) bool {
 			return true
 		}
 		var object struct {
-			Level string `json:"level"`
+			Level any `json:"level"`
 		}
 		if json.Unmarshal(line, &object) != nil {
 			return true
 		}
-		rank, known := applicationLevels[strings.ToUpper(object.Level)]
-		return !known || rank >= least
+		level, _ := object.Level.(string)
+		rank, known := applicationLevels[strings.ToUpper(level)]
+		if !known {
+			rank = applicationLevels["INFO"]
+		}
+		return rank >= least
 	}
 }

@@ -29,7 +29,7 @@ var discard = NewSink(io.Discard)
 func recording(t *testing.T) (*Records, *Stream, *[]string) {
 	t.Helper()
 	stream := NewStream(discard)
-	stream.Open("START")
+	begin(stream, "START")
 	var seen []string
 	stream.Watch(func(said Said) {
 		if said.Record {

@@ -159,17 +159,25 @@ func (s *Stream) Line(text string) {
 	s.emit(append([]byte(text), '\n'))
 }
 
-// Open begins an invocation and its tail with a line, which may be empty.
-func (s *Stream) Open(text string) {
+// Open begins an invocation and its tail.
+func (s *Stream) Open() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finishPartial()
 	s.tail, s.keep = s.tail[:0], true
-	if text != "" {
-		line := append([]byte(text), '\n')
-		s.sink.WriteLazily(line)
-		s.tail = append(s.tail, line...)
+}
+
+// LineLazily adds a line of the platform's own that goes out with the next ones, or soon.
+func (s *Stream) LineLazily(text string) {
+	if text == "" {
+		return
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finishPartial()
+	line := append([]byte(text), '\n')
+	s.sink.WriteLazily(line)
+	s.remember(line)
 }
 
 // Tail ends it and returns its last bytes; they are the caller's.
@@ -189,6 +197,11 @@ func (s *Stream) finishPartial() {
 
 func (s *Stream) emit(text []byte) {
 	s.sink.Write(text)
+	s.remember(text)
+}
+
+// remember adds to the tail of the current invocation.
+func (s *Stream) remember(text []byte) {
 	if !s.keep {
 		return
 	}

@@ -11,6 +11,26 @@ func preferForKilling(pid int) {
 	_ = os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte("1000"), 0)
 }
 
+// Where the kernel counts what its OOM killer has ended in this container: cgroup v2, cgroup v1.
+var oomCounters = []string{"/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"}
+
+// OutOfMemoryKills is that count; 0 when it cannot be known.
+func OutOfMemoryKills() int {
+	for _, path := range oomCounters {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		for line := range bytes.Lines(text) {
+			if rest, found := bytes.CutPrefix(line, []byte("oom_kill ")); found {
+				count, _ := strconv.Atoi(string(bytes.TrimSpace(rest)))
+				return count
+			}
+		}
+	}
+	return 0
+}
+
 // Resident is the sum of the tree's resident memory in bytes; shared pages count once per process, so it may be too much.
 func (k *Keeper) Resident() int64 {
 	var pages int64

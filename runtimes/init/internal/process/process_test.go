@@ -159,3 +159,27 @@ func TestTheFunctionIsTheOneToBeKilled(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestWhatTheKernelsOOMKillerHasDone(t *testing.T) {
+	before := oomCounters
+	defer func() { oomCounters = before }()
+	folder := t.TempDir()
+	for text, want := range map[string]int{
+		"low 0\nhigh 0\nmax 31\noom 2\noom_kill 3\noom_group_kill 0\n": 3, // cgroup v2
+		"oom_kill_disable 0\nunder_oom 0\noom_kill 1\n":                1, // cgroup v1
+		"nothing like it\n": 0,
+	} {
+		path := folder + "/" + strconv.Itoa(want)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		oomCounters = []string{folder + "/not there", path}
+		if got := OutOfMemoryKills(); got != want {
+			t.Errorf("%q: %d", text, got)
+		}
+	}
+	oomCounters = nil
+	if got := OutOfMemoryKills(); got != 0 {
+		t.Error(got)
+	}
+}
