@@ -19,9 +19,17 @@ from tools.cluster.cluster import recorded
 from tools.cluster.native import addresses
 from tools.cluster.native.cluster import PULL_SECRET
 
+from .test_edges import PYTHON
 from .test_extensions import EYE
 
 HERE = Path(__file__).with_name("images")
+AT_LOAD = """import os, time
+match os.environ.get("AT_LOAD"):
+    case "fail":
+        raise RuntimeError("no such luck")
+    case "sleep":
+        time.sleep(11)
+"""
 NAMES = {"client": "tests/client:1", "layout": "tests/layout:1", "web": "tests/web:1"}
 
 
@@ -36,7 +44,9 @@ def registry(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     eye.write_text(EYE)
     eye.chmod(0o755)
     lock = REPOSITORY / "runtimes" / "python3.13" / "requirements.lock"
-    extra = {"requirements.lock": lock, "eye": eye}
+    edges = folder / "edges.py"
+    edges.write_text(AT_LOAD + PYTHON)
+    extra = {"requirements.lock": lock, "eye": eye, "edges.py": edges}
     with running_registry(folder, address=address, port=int(port)) as found:
         build_and_push(HERE, extra, found, NAMES)
         (folder / "config.json").write_text(json.dumps(found.docker_config()))
@@ -84,6 +94,8 @@ def test_debian_with_awss_client(cluster: Cluster, registry: Registry, name: str
     assert not environment.keys() & {"_HANDLER", "AWS_EXECUTION_ENV", "HOSTNAME", "PYTHONPATH"}
     assert not [key for key in environment if key.startswith(("KLAMBDA_", "KUBERNETES_"))]
     assert cluster.invoke(name) == 2, "the instance is kept"
+    logged = cluster.invoke_raw(name, b'{"do": "log"}', LogType="Tail")["Log"]
+    assert "\tfirst\nsecond\nEND RequestId" in logged, "the client found the descriptor for records"
     cluster.invoke(name, {"do": "write", "path": "/tmp/file"})
     for path in ("/function/file", "/klambda/file", "/var/tmp/file"):
         assert "Errno" in failed(cluster, name, {"do": "write", "path": path})["errorMessage"]

@@ -91,6 +91,7 @@ export const handler = async () => [word, other, execSync('tool').toString().tri
 OF_ALL = {
     "nodejs/node_modules/word/index.js": "module.exports = 'imported';\n",
     "nodejs/node22/node_modules/other/index.js": "module.exports = 'required';\n",
+    "nodejs/node24/node_modules/other/index.js": "module.exports = 'required';\n",
     "bin/tool": "#!/bin/sh\necho of the layer\n",
     "bootstrap": """#!/bin/sh
 api=http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation
@@ -103,12 +104,17 @@ done
 }
 
 
-def test_modules_programs_and_bootstraps_of_layers(cluster: Cluster, name: str, word: str) -> None:
+@pytest.mark.parametrize(
+    "runtime", ["nodejs22.x", pytest.param("nodejs24.x", marks=pytest.mark.full)]
+)
+def test_modules_programs_and_bootstraps_of_layers(
+    cluster: Cluster, name: str, word: str, runtime: str
+) -> None:
     """One layer for two runtimes: Node.js' search paths, /opt/bin in PATH, /opt/bootstrap."""
     archive = zip_of(OF_ALL, executable={"bin/tool", "bootstrap"})
     made = cluster.aws.publish_layer_version(LayerName=word, Content={"ZipFile": archive})
     layers = [made["LayerVersionArn"]]
-    cluster.create(name, NODE, Runtime="nodejs22.x", MemorySize=256, Layers=layers)
+    cluster.create(name, NODE, Runtime=runtime, MemorySize=256, Layers=layers)
     assert cluster.invoke(name) == ["imported", "required", "of the layer"]
     cluster.aws.update_function_configuration(FunctionName=name, Runtime="provided.al2023")
     cluster.wait_updated(name)

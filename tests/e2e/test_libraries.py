@@ -7,7 +7,6 @@ Long: they are fetched from PyPI, npm and Maven Central when they are not in the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,7 @@ def test_numpy_and_pandas(cluster: Cluster, name: str) -> None:
         cluster.aws.delete_layer_version(LayerName=name, VersionNumber=published["Version"])
 
 
-POWERTOOLS: Mapping[str, tuple[str, list[str]]] = {
+POWERTOOLS: dict[str, tuple[str, list[str]]] = {
     "python3.13": ("powertools.py", ["aws-lambda-powertools[tracer]==3.37.0"]),
     "nodejs22.x": (
         "powertools.mjs",
@@ -92,6 +91,8 @@ POWERTOOLS: Mapping[str, tuple[str, list[str]]] = {
         ],
     ),
 }
+
+POWERTOOLS["nodejs24.x"] = POWERTOOLS["nodejs22.x"]
 
 
 @pytest.mark.parametrize("runtime", POWERTOOLS)
@@ -161,10 +162,11 @@ def test_fastapi_behind_a_url(cluster: Cluster, name: str) -> None:
     ]
 
 
-def test_express_behind_a_url(cluster: Cluster, name: str) -> None:
+@pytest.mark.parametrize("runtime", ["nodejs22.x", "nodejs24.x"])
+def test_express_behind_a_url(cluster: Cluster, name: str, runtime: str) -> None:
     fetched = libraries.of_node(["express@5.3.0", "serverless-http@4.0.0"])
     files = fetched | {"app.mjs": source("express_app.mjs")}
-    cluster.deploy(name, files, Runtime="nodejs22.x", MemorySize=256, Timeout=30)
+    cluster.deploy(name, files, Runtime=runtime, MemorySize=256, Timeout=30)
     behaves(public(cluster, name))
 
 
@@ -190,7 +192,8 @@ def test_jackson(cluster: Cluster, name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("runtime", "program"), [("nodejs22.x", SDK_NODE), ("python3.13", SDK_PYTHON)]
+    ("runtime", "program"),
+    [("nodejs22.x", SDK_NODE), ("nodejs24.x", SDK_NODE), ("python3.13", SDK_PYTHON)],
 )
 def test_the_sdk_of_the_image_calls_us_back(
     cluster: Cluster, name: str, runtime: str, program: str

@@ -1,4 +1,4 @@
-"""The README's two doors, run as a newcomer pastes them."""
+"""The README's two doors, and the examples', run as a newcomer pastes them."""
 
 from __future__ import annotations
 
@@ -47,3 +47,35 @@ def test_the_two_doors_of_the_readme(cluster: Cluster) -> None:
         place = next((n for n, line in enumerate(lines) if n > place and word in line), len(lines))
         assert place < len(lines), f"{word} is missing, or out of order, in:\n{done.stdout}"
     assert cluster.one("fn", "hello") is None
+
+
+INDENTED = re.compile(r"^    (.*)$", re.MULTILINE)
+EXAMPLES = {
+    "area": ("area", "myArea", r'"{\"area\": 42}"'),
+    "shell": ("custom", "area-shell", '{"shell": {"length": 6, "width": 7}}'),
+    "go": ("custom", "area-go", '{"area":42,"requestId":"'),
+    "rust": ("custom", "area-rust", '{"area":42'),
+}
+"""Of each example: its folder, its function, and what that answers."""
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_as_its_readme_says(cluster: Cluster, example: str) -> None:
+    """Of custom runtimes the README shows Go's; the others are the same with another word."""
+    folder, name, answer = EXAMPLES[example]
+    text = (REPOSITORY / "examples" / folder / "README.md").read_text()
+    script = "\n".join(INDENTED.findall(text))
+    if folder == "custom":
+        script = re.sub(r"#.*", "", script)
+        script = script.replace("go.zip", f"{example}.zip").replace("area-go", f"area-{example}")
+    try:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=REPOSITORY, env=cluster.env, capture_output=True, text=True, timeout=500,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        assert answer in done.stdout
+    finally:
+        cluster.aws.delete_function(FunctionName=name)

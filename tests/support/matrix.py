@@ -24,24 +24,29 @@ LIBRARIES = "tests/e2e/test_libraries.py"
 EXTENSIONS = "tests/e2e/test_extensions.py"
 LOGS = "tests/e2e/test_logs.py"
 URLS = "tests/e2e/test_urls.py"
+EVERY = "tests/e2e/test_every_runtime.py"
 INIT = "tests/integration/init"
 NODE_24 = f"{RUNTIMES}::test_node_24"
 CUSTOM = f"{EDGES}::test_a_custom_runtime_ends"
 JAVA = f"{RUNTIMES}::test_java_errors_have_lambdas_bodies"
 JAVA_ENDS = f"{RUNTIMES}::test_java_without_memory_or_time"
 IMAGE = f"{IMAGES}::test_debian_with_awss_client"
+OTHERS = (N, M, J, C, I)
+"""Asked by EVERY."""
 
+OF_IMAGES = "It is about images."
 NOT_MEANT = "n/a"
 """The language has no such thing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One behaviour; `tests` by language, `absent`: languages for which it means nothing."""
+    """One behaviour; `tests` by language, `absent`: where it means nothing, `because` says why."""
 
     behaviour: str
     tests: Mapping[str, str]
     absent: Sequence[str] = ()
+    because: str = ""
 
 
 def everywhere(test: str, *languages: str) -> dict[str, str]:
@@ -69,11 +74,14 @@ ROWS = (
             J: f"{RUNTIMES}::test_java_handlers_in_every_form",
         },
         absent=(P, C, I),
+        because="Python has one form; a custom runtime's handler is only a word; an image's is its "
+        "client's.",
     ),
     Row(
         behaviour="Rust (`lambda_runtime`), Go (`aws-lambda-go`), ten lines of shell",
         tests={C: f"{RUNTIMES}::test_a_rust_function_with_awss_library"},
         absent=(P, N, M, J, I),
+        because="These are what custom runtimes are made of.",
     ),
     Row(
         behaviour="The environment is Lambda's, name by name",
@@ -88,26 +96,35 @@ ROWS = (
         tests={
             P: f"{LAYERS}::test_layers_are_merged_in_order_and_outlive_their_deletion",
             J: f"{RUNTIMES}::test_java_finds_the_libraries_of_layers",
-            **everywhere(f"{LAYERS}::test_modules_programs_and_bootstraps_of_layers", N, C),
+            **everywhere(f"{LAYERS}::test_modules_programs_and_bootstraps_of_layers", N, M, C),
         },
         absent=(I,),
+        because="Images have no layers, as on AWS.",
     ),
     Row(
         behaviour="Extensions: INVOKE and SHUTDOWN, telemetry",
         tests={
             P: f"{EXTENSIONS}::test_an_extension_from_a_layer",
+            **everywhere(f"{EVERY}::test_an_extension", N, M, J, C),
             I: f"{IMAGES}::test_extensions_inside_an_image",
         },
     ),
     Row(
         behaviour="Streamed answers",
-        tests={N: f"{STREAMS}::test_a_stream_as_the_sdks_read_it", M: NODE_24},
-        absent=(P,),
+        tests={
+            N: f"{STREAMS}::test_a_stream_as_the_sdks_read_it",
+            M: NODE_24,
+            C: f"{EVERY}::test_a_stream_of_a_custom_runtime",
+        },
+        absent=(P, J, I),
+        because="AWS's clients for Python and Java cannot stream (AWS: Node.js and custom "
+        "runtimes); an image streams when its client does, by the same calls.",
     ),
     Row(
         behaviour="AWS's SDK of the image calls this installation",
-        tests=everywhere(f"{LIBRARIES}::test_the_sdk_of_the_image_calls_us_back", P, N),
+        tests=everywhere(f"{LIBRARIES}::test_the_sdk_of_the_image_calls_us_back", P, N, M),
         absent=(J, C, I),
+        because="Only Lambda's images for Python and Node.js bring an SDK.",
     ),
     Row(
         behaviour="60 MB of NumPy, pandas, SciPy and scikit-learn; Jackson",
@@ -116,19 +133,22 @@ ROWS = (
             J: f"{LIBRARIES}::test_jackson",
         },
         absent=(N, M, C, I),
+        because="They are libraries of Python and Java.",
     ),
     Row(
         behaviour="Powertools: logger, metrics, parameters; an AWS SDK v3 of the function's own",
-        tests=everywhere(f"{LIBRARIES}::test_powertools", P, N),
-        absent=(C, I),
+        tests=everywhere(f"{LIBRARIES}::test_powertools", P, N, M),
+        absent=(J, C, I),
+        because="Tried of Python and TypeScript; an image brings what it likes.",
     ),
     Row(
         behaviour="Web frameworks behind a function URL: FastAPI and Mangum, Express",
         tests={
             P: f"{LIBRARIES}::test_fastapi_behind_a_url",
-            N: f"{LIBRARIES}::test_express_behind_a_url",
+            **everywhere(f"{LIBRARIES}::test_express_behind_a_url", N, M),
         },
-        absent=(J, C),
+        absent=(J, C, I),
+        because="They are frameworks of Python and Node.js; of images see the plain web server.",
     ),
     Row(
         behaviour="`AWS_LAMBDA_EXEC_WRAPPER`",
@@ -137,6 +157,7 @@ ROWS = (
             J: f"{RUNTIMES}::test_a_wrapper_runs_before_java",
         },
         absent=(C, I),
+        because="AWS documents it for managed runtimes only: the bootstrap's duty.",
     ),
     Row(
         behaviour="An exception has the client's body",
@@ -173,25 +194,28 @@ ROWS = (
     ),
     Row(
         behaviour="Rejections and throws that come after the answer",
-        tests={N: f"{EDGES}::test_node_errors_have_lambdas_bodies"},
+        tests=everywhere(f"{EDGES}::test_node_errors_have_lambdas_bodies", N, M),
         absent=(P, J, C, I),
+        because="Only Node.js has an event loop that goes on after the answer.",
     ),
     Row(
         behaviour="More memory than memorySize",
         tests={
             P: f"{EDGES}::test_python_ends",
-            N: f"{EDGES}::test_node_ends",
+            **everywhere(f"{EDGES}::test_node_ends", N, M),
             J: JAVA_ENDS,
             C: CUSTOM,
+            I: f"{EVERY}::test_memory_and_time",
         },
     ),
     Row(
         behaviour="Timeout: `Sandbox.Timedout`; globals lost, /tmp kept",
         tests={
             P: f"{EDGES}::test_globals_are_kept_until_something_breaks",
-            N: f"{EDGES}::test_node_errors_have_lambdas_bodies",
+            **everywhere(f"{EDGES}::test_node_errors_have_lambdas_bodies", N, M),
             J: JAVA_ENDS,
             C: CUSTOM,
+            I: f"{EVERY}::test_memory_and_time",
         },
     ),
     Row(
@@ -200,31 +224,38 @@ ROWS = (
             P: f"{INIT}/test_python_functions.py::test_the_context_knows_its_deadline_and_names",
             N: f"{INIT}/test_node_functions.py::test_an_event_becomes_an_answer",
             J: f"{RUNTIMES}::test_java_has_lambdas_environment_and_share_of_memory",
+            **everywhere(f"{EVERY}::test_the_deadline", M, C, I),
         },
     ),
     Row(
-        behaviour="Nothing runs between invocations; daemons end with their environment",
-        tests={P: f"{EDGES}::test_nothing_runs_between_invocations"},
-    ),
-    Row(
-        behaviour="At most 1,024 processes",
-        tests={P: f"{EDGES}::test_processes_are_limited"},
+        behaviour="Nothing runs between invocations",
+        tests={
+            P: f"{EDGES}::test_nothing_runs_between_invocations",
+            **everywhere(f"{EVERY}::test_nothing_runs_between_invocations", *OTHERS),
+        },
     ),
     Row(
         behaviour="Only /tmp is writable",
         tests={
-            **everywhere(f"{EDGES}::test_only_tmp_can_be_written", P, N),
+            **everywhere(f"{EDGES}::test_only_tmp_can_be_written", P, N, M),
+            J: f"{EVERY}::test_only_tmp_can_be_written",
             C: CUSTOM,
             I: IMAGE,
         },
     ),
     Row(
         behaviour="Events and answers of 6 MB, and one byte more",
-        tests=everywhere(f"{EDGES}::test_answers_of_six_megabytes", P, N),
+        tests={
+            **everywhere(f"{EDGES}::test_answers_of_six_megabytes", P, N, M),
+            **everywhere(f"{EVERY}::test_sizes_and_depths", J, C, I),
+        },
     ),
     Row(
-        behaviour="Answers that are no JSON, JSON 100,000 levels deep",
-        tests=everywhere(f"{EDGES}::test_json_that_is_deep", P, N),
+        behaviour="JSON 100,000 levels deep",
+        tests={
+            **everywhere(f"{EDGES}::test_json_that_is_deep", P, N, M),
+            **everywhere(f"{EVERY}::test_sizes_and_depths", J, C, I),
+        },
     ),
     Row(
         behaviour="Log records with several lines stay one, in text and in JSON",
@@ -232,35 +263,49 @@ ROWS = (
             **everywhere(f"{LOGS}::test_json_and_text", P, N),
             M: NODE_24,
             J: f"{LIBRARIES}::test_jackson",
+            I: IMAGE,
         },
         absent=(C,),
+        because="A custom runtime writes lines: it gets no `_LAMBDA_TELEMETRY_LOG_FD`.",
     ),
     Row(
         behaviour="100 MB of output in bounded memory; output that is no text",
-        tests={P: f"{EDGES}::test_a_flood_of_output_costs_no_memory"},
+        tests={
+            P: f"{EDGES}::test_a_flood_of_output_costs_no_memory",
+            **everywhere(f"{EVERY}::test_output_without_bounds", *OTHERS),
+        },
     ),
     Row(
         behaviour="An INIT that always fails never crashes its pod",
-        tests={P: f"{EDGES}::test_an_init_that_always_fails_does_not_crash_its_pod"},
+        tests={
+            P: f"{EDGES}::test_an_init_that_always_fails_does_not_crash_its_pod",
+            **everywhere(f"{EVERY}::test_starts_that_fail_or_take_long", *OTHERS),
+        },
     ),
     Row(
         behaviour="An INIT longer than 10 s is done again in the invocation",
-        tests={P: f"{EDGES}::test_an_init_longer_than_ten_seconds_is_done_again_in_the_invocation"},
+        tests={
+            P: f"{EDGES}::test_an_init_longer_than_ten_seconds_is_done_again_in_the_invocation",
+            **everywhere(f"{EVERY}::test_starts_that_fail_or_take_long", *OTHERS),
+        },
     ),
     Row(
         behaviour="ImageConfig replaces ENTRYPOINT, CMD, WORKDIR; digests are pinned",
         tests={I: f"{IMAGES}::test_an_image_of_kubectl_and_what_is_published"},
         absent=(P, N, M, J, C),
+        because=OF_IMAGES,
     ),
     Row(
         behaviour="A private registry; an image that carries init, and one that does not",
         tests={I: f"{IMAGES}::test_the_layout_of_awss_base_images"},
         absent=(P, N, M, J, C),
+        because=OF_IMAGES,
     ),
     Row(
         behaviour="A plain web server behind an adapter extension",
         tests={I: f"{IMAGES}::test_extensions_inside_an_image"},
         absent=(P, N, M, J, C),
+        because=OF_IMAGES,
     ),
 )
 
@@ -308,6 +353,18 @@ PLATFORM: tuple[tuple[str, tuple[str, ...]], ...] = (
         f"{INIT}/test_telemetry.py::test_levels_of_json_logs",
         f"{INIT}/test_telemetry.py::test_system_events_at_debug",
     )),
+    ("At most 1,024 processes; daemons end with their environment", (
+        f"{EDGES}::test_processes_are_limited",
+        f"{EDGES}::test_nothing_runs_between_invocations",
+    )),
+    ("Answers that are no JSON", (f"{EDGES}::test_answers_that_are_no_json",)),
+    ("A start inside an invocation, `Runtime.OutOfMemory`: lines and their order", (
+        f"{INIT}/test_python_functions.py::test_an_exit_while_loading",
+        f"{INIT}/test_python_functions.py::test_a_function_above_its_memory_is_ended",
+    )),
+    ("Every example runs as its README says: Python, shell, Go, Rust", (
+        "tests/e2e/test_readme.py::test_an_example_as_its_readme_says",
+    )),
     ("Trace headers", (f"{LOGS}::test_a_trace_goes_along",)),
     ("memorySize and the share of CPU", (
         f"{EDGES}::test_a_pod_has_the_functions_memory_and_share_of_cpu",
@@ -330,9 +387,9 @@ PLATFORM: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 INTRODUCTION = (
     "Every cell is a test that runs against the real cluster, or against the real init "
-    "(`tests/integration`); long ones only in `make test-full`. An empty cell is not tested for "
-    "that language, though init treats all alike; n/a: it means nothing there. Made from "
-    "`tests/support/matrix.py` by `make golden`; a test keeps it true."
+    "(`tests/integration`); long ones only in `make test-full`. n/a: it means nothing there, for "
+    "the reason given below. Made from `tests/support/matrix.py` by `make golden`; a test keeps it "
+    "true."
 )
 
 
@@ -350,6 +407,10 @@ def render() -> str:
     lines += ["", "## Whatever the language", "", "| behaviour | shown by |", "|---|---|"]
     for behaviour, tests in PLATFORM:
         lines.append(f"| {behaviour} | {', '.join(_link(test, _name(test)) for test in tests)} |")
+    lines += ["", "## Why some cells are n/a", ""]
+    lines += [
+        f"- {row.behaviour}: {row.because}" for row in ROWS if row.because not in ("", OF_IMAGES)
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -357,10 +418,7 @@ def _line(row: Row) -> str:
     cells = []
     for language in LANGUAGES:
         test = row.tests.get(language)
-        if test is None:
-            cells.append(NOT_MEANT if language in row.absent else "")
-        else:
-            cells.append(_link(test, "yes"))
+        cells.append(NOT_MEANT if test is None else _link(test, "yes"))
     return f"| {row.behaviour} | {' | '.join(cells)} |"
 
 

@@ -1,3 +1,4 @@
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ def handler(event: Any, context: Any) -> Any:
             return {"env": dict(os.environ), "cwd": str(Path.cwd()), "uid": os.getuid()}
         case "write":
             Path(event["path"]).write_text("x")
+        case "log":
+            logging.getLogger().warning("first\nsecond")
         case "exit":
             os._exit(5)
     return calls

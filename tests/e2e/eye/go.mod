@@ -1,0 +1,3 @@
+module klambda.io/tests/eye
+
+go 1.26
