@@ -91,7 +91,7 @@ class Call:
         attempt.receive(frame)
         phase = attempt.phase
         if phase is Phase.ACCEPTED:
-            record.accepted()
+            record.accepted(now)
             self.accepted_at = now
         elif attempt.refusal is not None:
             record.refused(attempt.id, attempt.refusal.reason)

@@ -63,7 +63,7 @@ class Pool(Generic[W]):
         """Of those, the ones that are not patient."""
         self.granted = 0
         self.moved = 0.0
-        """When somebody in the queue last got an instance."""
+        """When somebody in the queue last got an instance that others had before."""
 
     def take(self, attempt: str) -> Record | None:
         """Hand an instance to this attempt, if there is one now."""
@@ -140,6 +140,10 @@ class Pool(Generic[W]):
     def serving(self) -> int:
         """Count the capacity that has arrived."""
         return sum(1 for record in self.records.values() if record.serving)
+
+    def standing(self, now: float, seconds: float) -> int:
+        """Count those whose run has lasted so long already."""
+        return sum(1 for record in self.records.values() if record.stands(now, seconds))
 
     def ahead(self) -> int:
         """Count those that were started ahead and can serve."""

@@ -59,6 +59,7 @@ class Record:
         "attempt",
         "blocked",
         "boot",
+        "busy_since",
         "completing_since",
         "drain_asked",
         "drained_since",
@@ -92,6 +93,8 @@ class Record:
         self.blocked = False
         """It refused us; what it does instead, its next ``state`` will say."""
         self.idle_since: float | None = None
+        self.busy_since: float | None = None
+        """Since when it has run what it runs."""
         self.completing_since: float | None = None
         """Since when its answer is out while its runtime is not back."""
         self.served = 0
@@ -157,6 +160,11 @@ class Record:
         since = self.completing_since
         return since is not None and now - since < COMPLETING_S and self.linked and not self.spoilt
 
+    def stands(self, now: float, seconds: float) -> bool:
+        """Tell whether its run has lasted so long already; INIT is none."""
+        since = self.busy_since
+        return since is not None and now - since >= seconds and self.serving
+
     @property
     def serving(self) -> bool:
         """Capacity that has arrived: connected, whatever it does now."""
@@ -199,6 +207,7 @@ class Record:
         self.linked = False
         self.blocked = False
         self.idle_since = None
+        self.busy_since = None
         self.completing_since = None
         self.slot = Slot.UNKNOWN
 
@@ -215,6 +224,8 @@ class Record:
 
     def told(self, state: str, served: int, now: float) -> None:
         """Take a ``state`` frame: the instance's own word."""
+        if served != self.served:
+            self.busy_since = None  # what it runs now is another run
         self.served = served
         self.blocked = False
         self._become(_slot(state), now)
@@ -231,10 +242,11 @@ class Record:
             raise AssertionError(f"{self!r} has an attempt already")
         self.attempt = attempt
 
-    def accepted(self) -> None:
+    def accepted(self, now: float) -> None:
         """Note that our attempt runs."""
         if self.slot not in _LEAVING:
             self.slot = Slot.BUSY
+            self.busy_since = now
         self.idle_since = None
 
     def answered(self, now: float) -> None:
@@ -280,6 +292,10 @@ class Record:
             self.completing_since = None
         elif self.slot is not Slot.COMPLETING:
             self.completing_since = now
+        if slot not in _RUNNING:
+            self.busy_since = None
+        elif self.busy_since is None:
+            self.busy_since = now
         if slot is not Slot.IDLE:
             self.idle_since = None
         elif self.slot is not Slot.IDLE or self.idle_since is None:

@@ -125,7 +125,8 @@ class Registry:
     def serve(self, pool: InstancePool) -> None:
         """Hand out what there is; ask for more when it is not enough."""
         while granted := pool.match():
-            pool.moved = self.clock()
+            if any(record.served for _, record in granted):
+                pool.moved = self.clock()
             for waiter, record in granted:
                 waiter.grant(record)
                 pool.file(record)  # back at once when the waiter had just gone

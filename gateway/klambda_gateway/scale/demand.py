@@ -101,7 +101,7 @@ class Demand:
         failure = backoff.current(self._now()) if backoff else None
         if failure is not None:
             self._dismiss(key, failure)
-        elif key not in self._tasks and self._missing(key):
+        elif key not in self._tasks and self._shortfall(key):
             task = asyncio.get_running_loop().create_task(self._raise(key))
             self._tasks[key] = task
             task.add_done_callback(lambda _: self._tasks.pop(key, None))
@@ -226,7 +226,8 @@ class Demand:
 
     # --- starting ---------------------------------------------------------------------------------
 
-    def _missing(self, key: DeploymentKey) -> int:
+    def _shortfall(self, key: DeploymentKey) -> int:
+        """Return how many more starts would be right, if all may be."""
         pool = self._registry.pools.get(key)
         if pool is None or not pool.waiters:
             return 0
@@ -239,24 +240,19 @@ class Demand:
         starts = self._starts.setdefault(key, Starts())
         dialled = sum(1 for record in pool.pods() if record.boot is not None)
         coming = self._starter.replicas(key) - dialled
-        missing = starts.shortfall(waiting=wanted, coming=coming, now=now)
-        room = self._room(key, missing) if missing else None
-        if room is None or room >= missing:
-            return missing
-        self._look_again(key)
-        return room
+        return starts.shortfall(waiting=wanted, coming=coming, now=now)
 
     def _worth(self, pool: InstancePool, waiting: int, now: float) -> int:
         """Return how many starts these requests are worth (``pace``)."""
-        serving = pool.serving()
         first = next(iter(pool.waiters.values()))
-        proven = any(
-            record.initialised or (record.serving and record.served)
-            for record in pool.records.values()
+        standing = pool.standing(now, STALLED_S)
+        return worth(
+            waiting=waiting,
+            serving=pool.serving(),
+            duration=self._durations.of(self._function(pool.key)),
+            standing=standing,
+            stalled=bool(standing) and now - max(first.since, pool.moved) >= STALLED_S,
         )
-        stalled = proven and now - max(first.since, pool.moved) >= STALLED_S
-        duration = self._durations.of(self._function(pool.key))
-        return worth(waiting=waiting, serving=serving, duration=duration, stalled=stalled)
 
     def _function(self, key: DeploymentKey) -> tuple[str, str]:
         facts = self._known(key)
@@ -273,12 +269,17 @@ class Demand:
         self.check(key)
 
     async def _raise(self, key: DeploymentKey) -> None:
-        while missing := self._missing(key):
+        while missing := self._shortfall(key):
+            room = self._room(key, missing)
+            if room is not None and room < missing:
+                self._look_again(key)
+                missing = room
+            if not missing:
+                return
             count = self._within_burst(key, missing)
             if not count:
                 continue
-            bounded = self._room(key, count) is not None
-            ceiling = self._starter.replicas(key) + count if bounded else None
+            ceiling = self._starter.replicas(key) + count if room is not None else None
             self._prepare(key)
             try:
                 started = await self._starter.start(key, count, ceiling=ceiling)

@@ -6,12 +6,15 @@ two milliseconds. So requests that are short against a start share instances, as
 noticeably longer for it; from ``SHARE_WITHIN_S`` on, Lambda's rule holds.
 
     worth = waiting                                                  long runs (≥ SHARE_WITHIN_S)
-          = min(waiting, AT_ONCE)                                    unknown, or a queue that stalls
+          = min(waiting, max(AT_ONCE, standing))                     unknown, or a queue that stalls
           = min(waiting, ⌈waiting x duration / SHARE_WITHIN_S⌉ - serving)   else (the first always)
+
+A run that goes on says how long runs are, too: it stands when it has lasted ``STALLED_S``. What
+stands when no other run ends bears out as many starts as it is: 10, 20, 40, 80.
 
 Place: ``demand`` asks before each start; durations come from the ``end`` of each run.
 Invariants: never more than wait; somebody who waits is worth a start when nothing serves; a queue
-that does not move gets more, whatever was measured before.
+that does not move gets more, whatever was measured before; what has just started proves nothing.
 Not here: what is already on its way (``starts``), letting go (``decide``).
 """
 
@@ -23,7 +26,7 @@ from typing import Final
 SHARE_WITHIN_S: Final = 0.125
 """What requests in a queue may wait for each other: a small part of a start."""
 STALLED_S: Final = 0.25
-"""A queue before instances that have served already and that has not moved for this long."""
+"""A queue stalls when a run has lasted so long and none has made room for so long."""
 AT_ONCE: Final = 10
 """Starts on their way for a function that has never run here, or whose short runs stand still: the
 next answers tell the rest."""
@@ -33,16 +36,19 @@ _FASTER, _SLOWER = 0.5, 0.05
 slower, and more starts would crowd it more; a function that did become slow stalls its queue."""
 
 
-def worth(*, waiting: int, serving: int, duration: float | None, stalled: bool) -> int:
+def worth(
+    *, waiting: int, serving: int, duration: float | None, standing: int, stalled: bool
+) -> int:
     """Return how many starts should be on their way.
 
     ``duration``: of one run, in seconds; None when unknown. ``serving``: instances that have
-    dialled in. ``stalled``: instances serve, and yet nobody in the queue got one for a while.
+    dialled in. ``standing``: those whose run lasts long. ``stalled``: some stand, and nobody in the
+    queue got an instance after somebody else for a while.
     """
     if duration is not None and duration >= SHARE_WITHIN_S:
         return waiting
     if duration is None or stalled:
-        return min(waiting, AT_ONCE)
+        return min(waiting, max(AT_ONCE, standing))
     least = 1 if waiting and not serving else 0
     enough = ceil(waiting * duration / SHARE_WITHIN_S)
     return max(least, min(waiting, enough - serving))

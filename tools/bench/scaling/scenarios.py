@@ -108,6 +108,18 @@ SCENARIOS: Final = (
         init=2.0,
     ),
     Scenario(
+        name="turned long",
+        what="one request/s of 5 ms for 20 s; at 30 s a hundred at once of 30 s",
+        arrivals=(*_rate(1, 21, 1, 0.005), *((30.0, 30.0) for _ in range(100))),
+        seconds=150,
+    ),
+    Scenario(
+        name="short, all at once",
+        what="the same, but the hundred are as short as before, to no instance",
+        arrivals=(*_rate(1, 21, 1, 0.005), *((90.0, 0.005) for _ in range(100))),
+        seconds=170,
+    ),
+    Scenario(
         name="burst limit 10",
         what="fifty requests at once of 5 s; ten starts in ten seconds",
         arrivals=tuple((1.0, 5.0) for _ in range(50)),

@@ -139,7 +139,7 @@ class House:
         try:
             record = await acquire(self.registry, KEY, attempt, deadline=began + WAIT_S)
             await self._ready[record.uid].wait()
-            record.accepted()
+            record.accepted(self._loop.time())
             self.trace.waits.append(self._loop.time() - began)
             await asyncio.sleep(seconds)
             self.trace.busy_seconds += seconds

@@ -82,11 +82,36 @@ def test_only_idle_is_free_and_only_what_init_holds_for_is_holdable(state: str) 
 def test_a_run_of_ours_that_completes_is_not_asked_again() -> None:
     record = fresh("idle")
     record.dispatch("a")
-    record.accepted()
+    record.accepted(0.0)
     record.answered(1.0)
     assert not record.holdable
     record.ended("a", 2.0)
     assert record.free
+
+
+def test_a_run_that_lasts_stands_and_the_next_one_begins_anew() -> None:
+    record = fresh("init")
+    record.dispatch("a")
+    assert not record.stands(99.0, 1.0), "INIT is no run"
+    record.accepted(100.0)
+    assert not record.stands(100.5, 1.0)
+    assert record.stands(101.0, 1.0)
+    record.answered(101.0)
+    assert record.stands(101.0, 1.0), "its runtime is not back"
+    record.ended("a", 102.0)
+    assert not record.stands(200.0, 1.0)
+
+
+def test_runs_of_other_gateways_stand_by_the_instances_word() -> None:
+    record = fresh("busy")
+    since = 1.0  # its connection: nobody knows for how long it has run
+    assert record.stands(since + 1.0, 1.0)
+    record.told("busy", record.served + 1, 5.0)
+    assert not record.stands(5.5, 1.0), "another gateway's next run"
+    record.told("busy", record.served, 5.7)
+    assert record.stands(6.0, 1.0)
+    record.unlink()
+    assert not record.stands(9.0, 1.0), "what it does is unknown"
 
 
 def test_unknown_is_not_idle() -> None:
@@ -138,7 +163,7 @@ def test_a_run_of_ours_ends_in_idle_and_restarts_the_idle_clock() -> None:
     record = fresh()
     assert record.idle_since == 1.0
     record.dispatch("a")
-    record.accepted()
+    record.accepted(0.0)
     assert record.running
     assert record.idle_since is None
     record.ended("other", 4.0)
@@ -229,7 +254,7 @@ class PoolMachine(RuleBasedStateMachine):
         attempt = sorted(self.running)[attempt_index % len(self.running)]
         record = self.running.pop(attempt)
         if how == "end":
-            record.accepted()
+            record.accepted(0.0)
             record.ended(attempt, self.now)
         else:
             record.refused(attempt, how)
@@ -335,7 +360,7 @@ def test_a_run_that_came_through_mends_a_failed_init() -> None:
     record = fresh()
     record.started_for(PROVISIONED, init_failed=True)
     record.dispatch("1")
-    record.accepted()
+    record.accepted(0.0)
     record.ended("1", 2.0)
     assert record.initialised
 

@@ -16,40 +16,57 @@ from klambda_gateway.scale.pace import (
 
 
 @pytest.mark.parametrize(
-    ("waiting", "serving", "duration", "stalled", "starts"),
+    ("waiting", "serving", "duration", "standing", "starts"),
     [
-        pytest.param(50, 0, 0.2, False, 50, id="as on Lambda: one each for runs that take long"),
-        pytest.param(50, 9, 0.2, False, 50, id="whatever else serves"),
-        pytest.param(50, 0, 0.002, False, 1, id="short runs share the first instance"),
-        pytest.param(1, 0, 0.002, False, 1, id="the first always starts"),
-        pytest.param(1, 1, 0.002, False, 0, id="a moment behind another one"),
-        pytest.param(100, 1, 0.01, False, 7, id="eight are enough, one is there"),
-        pytest.param(3, 2, 0.1, False, 1, id="between the two"),
-        pytest.param(5, 1, 0.002, True, 5, id="a queue that stands still"),
-        pytest.param(50, 1, 0.002, True, AT_ONCE, id="up to a limit, for they are short"),
-        pytest.param(5, 1, None, True, 5, id="or has never moved"),
-        pytest.param(3, 0, None, False, 3, id="nobody knows: one each"),
-        pytest.param(50, 0, None, False, AT_ONCE, id="up to a limit"),
-        pytest.param(0, 0, 0.002, False, 0, id="nobody waits"),
+        pytest.param(50, 0, 0.2, None, 50, id="as on Lambda: one each for runs that take long"),
+        pytest.param(50, 9, 0.2, None, 50, id="whatever else serves"),
+        pytest.param(50, 0, 0.002, None, 1, id="short runs share the first instance"),
+        pytest.param(1, 0, 0.002, None, 1, id="the first always starts"),
+        pytest.param(1, 1, 0.002, None, 0, id="a moment behind another one"),
+        pytest.param(100, 1, 0.01, None, 7, id="eight are enough, one is there"),
+        pytest.param(3, 2, 0.1, None, 1, id="between the two"),
+        pytest.param(5, 1, 0.002, 1, 5, id="a queue that stands still"),
+        pytest.param(50, 1, 0.002, 1, AT_ONCE, id="up to a limit, for they are short"),
+        pytest.param(80, 20, 0.002, 20, 20, id="as many as bear it out"),
+        pytest.param(15, 20, 0.002, 20, 15, id="never more than wait"),
+        pytest.param(5, 1, None, 1, 5, id="or has never moved"),
+        pytest.param(3, 0, None, None, 3, id="nobody knows: one each"),
+        pytest.param(50, 0, None, None, AT_ONCE, id="up to a limit"),
+        pytest.param(80, 30, None, 30, 30, id="which first runs that last raise"),
+        pytest.param(0, 0, 0.002, None, 0, id="nobody waits"),
     ],
 )
 def test_what_waiting_requests_are_worth(
-    waiting: int, serving: int, duration: float | None, stalled: bool, starts: int
+    waiting: int, serving: int, duration: float | None, standing: int | None, starts: int
 ) -> None:
-    found = worth(waiting=waiting, serving=serving, duration=duration, stalled=stalled)
+    """``standing``: that many stand, and the queue with them."""
+    found = worth(
+        waiting=waiting,
+        serving=serving,
+        duration=duration,
+        standing=standing or 0,
+        stalled=standing is not None,
+    )
     assert found == starts
+
+
+def test_long_runs_beside_a_queue_that_moves_are_worth_nothing() -> None:
+    assert worth(waiting=5, serving=9, duration=0.002, standing=8, stalled=False) == 0
 
 
 @given(
     waiting=st.integers(0, 1000),
     serving=st.integers(0, 1000),
     duration=st.none() | st.floats(0, 900),
+    standing=st.integers(0, 1000),
     stalled=st.booleans(),
 )
 def test_never_more_than_wait_and_never_nothing_for_nothing(
-    waiting: int, serving: int, duration: float | None, stalled: bool
+    waiting: int, serving: int, duration: float | None, standing: int, stalled: bool
 ) -> None:
-    found = worth(waiting=waiting, serving=serving, duration=duration, stalled=stalled)
+    found = worth(
+        waiting=waiting, serving=serving, duration=duration, standing=standing, stalled=stalled
+    )
     assert 0 <= found <= waiting
     if waiting and not serving:
         assert found >= 1

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from klambda_gateway.instances.record import COMPLETING_S
 from klambda_gateway.scale.decide import Spec
+from klambda_gateway.scale.pace import SHARE_WITHIN_S, STALLED_S
 from tools.bench.scaling.scenarios import SCENARIOS, Scenario, run
-from tools.bench.scaling.simulation import Trace
+from tools.bench.scaling.simulation import NEXT_S, Trace
 
 BY_NAME = {each.name: each for each in SCENARIOS}
 
@@ -30,6 +34,9 @@ def came_of(name: str) -> Trace:
         ("trickle", 1, 4, 0.3),
         ("oscillation", 12, 12, 0.3),
         ("burst of 50, cold", 50, 50, 7.0),
+        # the node brings up thirteen a second: 7.6 s; ten at a time it would be 11.5
+        ("turned long", 100, 100, 8.0),
+        ("short, all at once", 4, 5, 0.5),
         ("burst limit 10", 10, 10, 1.5),
         ("minimum 2", 2, 2, 0.0),
     ],
@@ -82,6 +89,35 @@ def test_a_burst_to_a_cold_slow_function_starts_what_was_needed_at_once(
     trace = run(Scenario(name="b", what="", arrivals=burst, seconds=0, start=start))
     assert trace.starts <= count
     assert trace.instances <= trace.requests
+
+
+@given(st.integers(1, 60), st.floats(0.001, 0.05), st.floats(0.05, 5.0), st.integers(1, 60))
+@settings(max_examples=15, deadline=None)
+def test_short_requests_share_whatever_comes_at_once(
+    count: int, seconds: float, start: float, later: int
+) -> None:
+    """A function with a history of short runs: what they need together, however slow a start is."""
+    past = ((1.0, seconds), (11.0, seconds), (21.0, seconds))
+    at_once = (*((100.0, seconds) for _ in range(count)), *((100.2, seconds) for _ in range(later)))
+    trace = run(Scenario(name="s", what="", arrivals=(*past, *at_once), seconds=0, start=start))
+    assert trace.over <= 0
+    needed = math.ceil((count + later) * seconds / SHARE_WITHIN_S)
+    assert trace.starts <= 1 + max(1, needed)
+
+
+@given(st.floats(1.0, 20.0), st.floats(0.05, 2.0), st.integers(1, 60))
+@settings(max_examples=15, deadline=None)
+def test_requests_that_turn_long_get_an_instance_each_and_no_more(
+    seconds: float, start: float, count: int
+) -> None:
+    past = tuple((float(number), 0.005) for number in range(1, 6))
+    at_once = tuple((20.0, seconds) for _ in range(count))
+    trace = run(Scenario(name="l", what="", arrivals=(*past, *at_once), seconds=0, start=start))
+    assert trace.over <= 0
+    assert trace.instances <= trace.requests
+    # one node, one pod after the other, and the two looks that tell: no wait for a run to end
+    bound = 3 * (start + STALLED_S + 2 * COMPLETING_S) + count * NEXT_S
+    assert max(trace.waits) <= max(bound, seconds / 2)
 
 
 @given(st.integers(1, 5), ARRIVALS)
