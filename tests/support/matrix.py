@@ -357,6 +357,9 @@ PLATFORM: tuple[tuple[str, tuple[str, ...]], ...] = (
         f"{EDGES}::test_processes_are_limited",
         f"{EDGES}::test_nothing_runs_between_invocations",
     )),
+    ("An INIT that always fails is tried ever more slowly", (
+        f"{INIT}/test_python_functions.py::test_a_start_that_always_fails_is_tried_ever_more_slowly",
+    )),
     ("Answers that are no JSON", (f"{EDGES}::test_answers_that_are_no_json",)),
     ("A start inside an invocation, `Runtime.OutOfMemory`: lines and their order", (
         f"{INIT}/test_python_functions.py::test_an_exit_while_loading",

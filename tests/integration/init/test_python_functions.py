@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import time
 from typing import Any
 
 import pytest
+
+from tests.support.instance_peer import eventually
 
 from .conftest import Launch
 
@@ -192,12 +195,28 @@ async def test_an_exit_while_loading(launch: Launch) -> None:
     assert outcome.json["errorMessage"].endswith("Runtime exited with error: exit status 3")
     report = r"INIT_REPORT Init Duration: [\d.]+ ms\tPhase: {}\tStatus: error"
     report += r"\tError Type: Runtime\.ExitError\n"
-    assert re.search("loading\n" + report.format("init"), running.init.output)
+    first = "loading\n" + report.format("init")
+    await eventually(lambda: re.search(first, running.init.output) is not None)
     assert re.match(
         "loading\n" + report.format("invoke") + r"START RequestId: .*\nRequestId: .* Error: "
         r"Runtime exited with error: exit status 3\nRuntime\.ExitError\nEND .*\nREPORT ",
         outcome.tail,
     ), outcome.tail
+
+
+async def test_a_start_that_always_fails_is_tried_ever_more_slowly(launch: Launch) -> None:
+    running = await launch(
+        "import time; print('at', time.monotonic(), flush=True); raise RuntimeError('no luck')",
+        timeout=20,
+    )
+    for _ in range(4):
+        assert (await running.connection.invoke()).json["errorMessage"] == "no luck"
+    await eventually(lambda: running.init.output.count("at ") == 5)
+    times = [float(at) for at in re.findall(r"^at ([\d.]+)$", running.init.output, re.MULTILINE)]
+    assert len(times) == 5, "the INIT phase, then one start in each invocation"
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    for gap, least in zip(gaps[1:], (0.1, 0.2, 0.4), strict=True):
+        assert gap >= least
 
 
 async def test_a_timeout_answers_at_the_deadline_and_starts_afresh(launch: Launch) -> None:
