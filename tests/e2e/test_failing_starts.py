@@ -1,7 +1,7 @@
 """Starts that fail on the cluster: the right words within seconds, and nobody else is affected.
 
 Issue 6, section 3. Unschedulable pods: ``test_scaling``; INIT errors: ``test_edges``; images that
-cannot be pulled and crash loops, with simulated pods: ``gateway_dataplane``.
+cannot be pulled and crash loops: ``test_images``, and with simulated pods ``gateway_dataplane``.
 """
 
 from __future__ import annotations

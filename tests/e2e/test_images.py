@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.exceptions
 import pytest
 
 from tests.support.cluster import CONTROL_PLANE, LAYOUT, REPOSITORY, ROLE, Cluster, wait_until
@@ -182,6 +183,51 @@ def test_extensions_inside_an_image(cluster: Cluster, registry: Registry, name: 
     assert "EXTENSION\tName: adapter\tState: Ready\tEvents: []" in log
     assert "EXTENSION\tName: eye\tState: Ready\tEvents: [INVOKE, SHUTDOWN]" in log
     assert "TELEMETRY\tName: eye\tState: Subscribed\tTypes: [Platform]" in log
+
+
+def refusal(cluster: Cluster, name: str, reasons: str) -> None:
+    """Requests hear within seconds why instances do not start, and the object says so."""
+
+    def told() -> str | None:
+        found = cluster.one("fn", name) or {}
+        conditions = found.get("status", {}).get("conditions", [])
+        return next((c["reason"] for c in conditions if c["type"] == "InstancesStart"), None)
+
+    with pytest.raises(botocore.exceptions.ClientError, match=reasons) as refused:
+        cluster.invoke(name)
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    reason = wait_until("the condition says why", lambda: re.fullmatch(reasons, told() or ""))[0]
+    with pytest.raises(botocore.exceptions.ClientError, match=reasons):
+        cluster.invoke(name)  # at once, or when the back-off is over: as before
+    counted = cluster.metrics("gateway")
+    assert any("start_failures" in each and reason in each for each in counted), counted
+
+
+def test_an_image_that_is_gone_and_one_that_ends_at_once(
+    cluster: Cluster, registry: Registry, name: str
+) -> None:
+    """Issue 6, section 3: starts that fail, with no effect on another function."""
+    other = f"{name}-2"
+    cluster.create(other, "def handler(event, context):\n    return 'here'\n")
+    try:
+        assert cluster.invoke(other) == "here"
+        config = {"Labels": {"io.klambda.init": "yes"}, "Entrypoint": ["/run"]}
+        # A program that wants arguments and gets none, in the place of init.
+        ends = {"klambda/init": (LAYOUT.bin / "forward").read_bytes()}
+        registry.push("tests/ends:1", config, files=ends)
+        create(cluster, name, f"{registry.host}/tests/ends:1")
+        refusal(cluster, name, "CrashLoop|CrashLoopBackOff")
+        # Looked up by us, deleted before kubelet comes for it.
+        registry.push("tests/gone:1", config, files={"klambda/init": name.encode()})
+        cluster.aws.update_function_code(
+            FunctionName=name, ImageUri=f"{registry.host}/tests/gone:1"
+        )
+        cluster.wait_updated(name)
+        registry.forget("tests/gone")
+        refusal(cluster, name, "ErrImagePull|ImagePullBackOff")
+        assert cluster.invoke(other) == "here"
+    finally:
+        cluster.kubectl("delete", "fn", other, "--ignore-not-found")
 
 
 @pytest.mark.full

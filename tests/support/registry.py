@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -43,6 +44,7 @@ class Registry:
     """One that runs."""
 
     host: str
+    folder: Path
 
     @property
     def basic(self) -> str:
@@ -100,6 +102,10 @@ class Registry:
         self._request("PUT", f"/v2/{repository}/manifests/{tag}", text, kind)
         return _digest(text)
 
+    def forget(self, repository: str) -> None:
+        """Lose a repository with all its images."""
+        shutil.rmtree(self.folder / "docker" / "registry" / "v2" / "repositories" / repository)
+
     def _blob(self, repository: str, kind: str, data: bytes) -> dict[str, Any]:
         digest = _digest(data)
         place = self._request("POST", f"/v2/{repository}/blobs/uploads/", b"", "")
@@ -126,12 +132,13 @@ def running_registry(
     layout = Layout.of(os.environ)
     steps = Steps(out=sys.stderr, logs=layout.logs, environment=dict)
     programs.ensure(layout, steps, [programs.REGISTRY])
-    registry = Registry(host=f"{address}:{port or free_ports(1)[0]}")
+    host = f"{address}:{port or free_ports(1)[0]}"
+    registry = Registry(host=host, folder=folder / "blobs")
     (folder / "htpasswd").write_text(HTPASSWD)
     configuration: dict[str, Any] = {
         "version": "0.1",
         "log": {"accesslog": {"disabled": True}, "level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "blobs")}},
+        "storage": {"filesystem": {"rootdirectory": str(registry.folder)}},
         "http": {"addr": registry.host, "secret": "-"},
         # An index of tests names platforms that are not there.
         "validation": {"manifests": {"indexes": {"platforms": "none"}}},

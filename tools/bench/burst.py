@@ -244,6 +244,18 @@ def started(bench: Bench, functions: int, each: int) -> None:
             print(f"  CPU ms per start: {spent(before, cpu(), functions * each)}", flush=True)
 
 
+def dry_run(bench: Bench, name: str) -> bool:
+    """Tell whether a function can be invoked; the gateway may hear of it after we have."""
+    try:
+        answer = bench.aws.invoke(FunctionName=name, InvocationType="DryRun")
+    except (
+        bench.aws.exceptions.ResourceNotFoundException,
+        bench.aws.exceptions.ResourceConflictException,
+    ):
+        return False
+    return bool(answer["StatusCode"] == 204)
+
+
 async def applied(bench: Bench, count: int) -> None:
     """Many Functions at once: until each is Active, and invocable."""
     names = [f"{bench.prefix}-many-{number}" for number in range(count)]
@@ -260,11 +272,8 @@ async def applied(bench: Bench, count: int) -> None:
                     at[meta["name"]].setdefault("active", time.time())
 
         def invocable(name: str) -> None:
-            while "active" not in at[name]:
-                time.sleep(0.05)
-            answer = bench.aws.invoke(FunctionName=name, InvocationType="DryRun")
-            if answer["StatusCode"] != 204:
-                raise SystemExit(f"{name} answered {answer}")
+            wait_until(f"{name} is Active", lambda: "active" in at[name], timeout=180)
+            wait_until(f"{name} can be invoked", lambda: dry_run(bench, name), timeout=180)
             at[name]["invocable"] = time.time()
 
         following = asyncio.create_task(follow())
@@ -277,18 +286,20 @@ async def applied(bench: Bench, count: int) -> None:
                 await api.create(FUNCTION, NAMESPACE, bench.manifest(name), field_manager="b")
 
         began = time.time()
-        with ThreadPoolExecutor(16) as pool:
-            await asyncio.gather(*(create(name) for name in names))
-            written = time.time() - began
-            loop = asyncio.get_running_loop()
-            await asyncio.gather(*(loop.run_in_executor(pool, invocable, n) for n in names))
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        try:
+            with ThreadPoolExecutor(16) as pool:
+                await asyncio.gather(*(create(name) for name in names))
+                written = time.time() - began
+                await asyncio.gather(*(loop.run_in_executor(pool, invocable, n) for n in names))
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+            for name in list(at):
+                await api.delete(FUNCTION, NAMESPACE, name)
         for word in ("active", "invocable"):
             values = [each[word] - each["created"] for each in at.values()]
             print(row(f"{count} Functions applied (written in {written:.1f} s): {word}", values))
-        for name in names:
-            await api.delete(FUNCTION, NAMESPACE, name)
 
 
 def main(words: Sequence[str] | None = None) -> None:
