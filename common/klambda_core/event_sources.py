@@ -199,7 +199,7 @@ def _start(spec: Mapping[str, Any], source: Source, traits: Traits) -> str | Non
         if source is Source.DYNAMODB:
             return f"Unsupported starting position for arn type: {spec['eventSourceArn']}"
         if "startingPositionTimestamp" not in spec:
-            return _null("startingPositionTimestamp")
+            return "Need to specify a timestamp"  # awsdocs/aws-cloudformation-user-guide#334
     elif "startingPositionTimestamp" in spec:
         return "StartingPositionTimestamp is only valid with StartingPosition AT_TIMESTAMP."
     return None

@@ -62,6 +62,20 @@ def image_without_runtime() -> LambdaError:
     )
 
 
+def image_without_layers() -> LambdaError:
+    """400: layers for an image (D: recorded in DataDog/terraform-aws-lambda-datadog#2)."""
+    return invalid_parameter(
+        "Lambda layers are not supported for functions created with container images."
+    )
+
+
+def image_without_signing() -> LambdaError:
+    """400: a code signing config of an image (D: aws-controllers-k8s/community#1225)."""
+    return invalid_parameter(
+        "Code signing is not supported for functions created with container images."
+    )
+
+
 def image_config_for_zip() -> LambdaError:
     """400: ImageConfig for a deployment package (K)."""
     return invalid_parameter(
@@ -104,6 +118,11 @@ def snap_start_runtime(runtime: str | None) -> LambdaError:
 def snap_start_excludes(what: str) -> LambdaError:
     """SnapStart beside what the developer guide excludes (the rule D, the words O)."""
     return invalid_parameter(f"{what} is not supported for SnapStart enabled functions.")
+
+
+def empty_dead_letter_target() -> LambdaError:
+    """A function made with an empty target (D: cloud-custodian/cloud-custodian#1990)."""
+    return invalid_parameter("Invalid dead letter queue ARN: ARNs must start with 'arn:'")
 
 
 def no_dead_letter_target(arn: str) -> LambdaError:

@@ -135,6 +135,11 @@ def unpublished() -> LambdaError:
     )
 
 
+def weighted() -> LambdaError:
+    """Provisioned concurrency of an alias with two versions (D: hashicorp/terraform#24957)."""
+    return invalid_parameter("Alias with weights can not be used with Provisioned Concurrency")
+
+
 def layer_denied(caller: str, arn: str) -> LambdaError:
     """Another account's layer version that no policy opens, or that is not there (L, D)."""
     return LambdaError(

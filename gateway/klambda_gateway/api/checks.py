@@ -165,13 +165,19 @@ def package(given: Mapping[str, Any]) -> None:
     members(given, package_type)
     if package_type == "Zip" and ("Runtime" not in given or "Handler" not in given):
         raise errors.runtime_and_handler_needed()
+    if package_type == "Image" and "CodeSigningConfigArn" in given:
+        raise errors.image_without_signing()
+    if given.get("DeadLetterConfig", {}).get("TargetArn") == "":
+        raise errors.empty_dead_letter_target()  # an update takes the target away with it
     architectures(given)
 
 
 def members(given: Mapping[str, Any], package_type: str) -> None:
     """Members that the package type does not know."""
-    if package_type == "Image" and any(given.get(n) for n in ("Runtime", "Handler", "Layers")):
+    if package_type == "Image" and (given.get("Runtime") or given.get("Handler")):
         raise errors.image_without_runtime()
+    if package_type == "Image" and given.get("Layers"):
+        raise errors.image_without_layers()
     if package_type == "Zip" and given.get("ImageConfig"):
         raise errors.image_config_for_zip()
 

@@ -108,8 +108,13 @@ async def _qualified(services: Services, call: Call, target: Target) -> Qualifie
 
 
 async def check_provisionable(services: Services, function: Function, item: Qualified) -> None:
-    """Published, without SnapStart, and provisioned by a version or its aliases, not by both."""
+    """Published, without SnapStart, and provisioned by a version or its aliases, not by both.
+
+    An alias that is provisioned can get a second version later, as canaries do.
+    """
     if isinstance(item, Alias):
+        if len(_pointed(item)) > 1:
+            raise errors.weighted()
         await check_versions(services, function, _pointed(item))
         return
     _check_snap_start(item)

@@ -94,6 +94,7 @@ async def list_functions_by_code_signing_config(services: Services, call: Call) 
 async def get_function_code_signing_config(services: Services, call: Call) -> Reply:
     """GetFunctionCodeSigningConfig: ``{}`` when the function has none (aws-contract h)."""
     function = await function_of(services, call, call.target())
+    _check_signable(function)
     given = function.spec.code_signing_config
     if given is None:
         return Reply(document={})
@@ -105,6 +106,7 @@ async def put_function_code_signing_config(services: Services, call: Call) -> Re
     given, target = call.input["CodeSigningConfigArn"], call.target()
     await check_exists(services, call, given)
     function = await function_of(services, call, target)
+    _check_signable(function)
     await _store(services, function, given, target)
     return Reply(document={"CodeSigningConfigArn": given, "FunctionName": function.aws_name})
 
@@ -134,6 +136,12 @@ def check_signature(item: CodeSigningConfig, function_name: str) -> None:
     """Refuse code that a config forbids; no signature can be verified here."""
     if item.spec.code_signing_policies.untrusted_artifact_on_deployment == "Enforce":
         raise errors.signature_refused(function_name)
+
+
+def _check_signable(function: Function) -> None:
+    """Images carry no signatures of packages (D: cloudquery/cq-provider-aws#230)."""
+    if function.spec.package_type == "Image":
+        raise errors.image_without_signing()
 
 
 async def config_of(services: Services, call: Call, given: str) -> CodeSigningConfig | None:

@@ -333,11 +333,7 @@ def make_version_and_alias(doors: Doors) -> tuple[Json, Json]:
         **name, Name="live", FunctionVersion="2", Description="d",
         RoutingConfig={"AdditionalVersionWeights": {"1": 0.25}},
     )  # fmt: skip
-    client.delete_provisioned_concurrency_config(**one)
     live = {**name, "Qualifier": "live"}
-    client.put_provisioned_concurrency_config(**live, ProvisionedConcurrentExecutions=2)
-    client.delete_provisioned_concurrency_config(**live)
-    client.put_provisioned_concurrency_config(**one, ProvisionedConcurrentExecutions=1)
     client.create_function_url_config(**live, **URL)
     client.put_function_event_invoke_config(**live, **EVENT_INVOKE)
     for each in PERMISSIONS:

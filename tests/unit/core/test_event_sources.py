@@ -83,7 +83,7 @@ NULL = (
         (spec(Source.KINESIS), None),
         (spec(Source.KINESIS, startingPosition=None), NULL.format("startingPosition")),
         (spec(Source.KINESIS, startingPosition="AT_TIMESTAMP"),
-         NULL.format("startingPositionTimestamp")),
+         "Need to specify a timestamp"),
         (spec(Source.KINESIS, startingPosition="AT_TIMESTAMP",
               startingPositionTimestamp="2026-01-01T00:00:00.000Z"), None),
         (spec(Source.KINESIS, startingPositionTimestamp="2026-01-01T00:00:00.000Z"),

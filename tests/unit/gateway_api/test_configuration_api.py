@@ -263,6 +263,11 @@ def test_what_kubectl_made_is_shown_with_defaults(world: World, client: Any) -> 
         ),
         ({"Code": {"S3Bucket": "bbb", "S3Key": "k"}}, "Code in S3 is not supported"),
         ({"Code": {"ImageUri": "x"}}, "Please don't provide ImageUri"),
+        # recorded in cloud-custodian/cloud-custodian#1990
+        (
+            {"DeadLetterConfig": {"TargetArn": ""}},
+            "Invalid dead letter queue ARN: ARNs must start with 'arn:'",
+        ),
         ({"Layers": [f"arn:aws:lambda:eu-west-1:{ACCOUNT}:layer:l:1"]}, "in region us-east-1."),
         ({"Layers": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1"] * 6}, "more than 5 layers"),
     ],

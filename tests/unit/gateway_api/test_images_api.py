@@ -11,10 +11,12 @@ from klambda_core.kinds import FUNCTION
 from klambda_gateway.code import sources
 from klambda_gateway.images.trouble import ImageTrouble
 from tests.unit.core.objects import image_function
-from tests.unit.gateway_api.fakes import ROLE, World, make_zip
+from tests.unit.gateway_api.fakes import ACCOUNT, REGION, ROLE, World, make_zip
 
 HEX, OTHER = "a" * 64, "b" * 64
 URI = "registry.example.com/team/app:1"
+SIGNING = f"arn:aws:lambda:{REGION}:{ACCOUNT}:code-signing-config:csc-" + "0" * 17
+PROFILE = f"arn:aws:signer:{REGION}:{ACCOUNT}:/signing-profiles/p/1234567890"
 
 
 def image(digest: str = HEX, **members: Any) -> Image:
@@ -91,6 +93,11 @@ def test_what_the_registry_refuses(
     [
         ({"Handler": "a.b"}, "Please don't provide Handler or Runtime or Layer when"),
         ({"Runtime": "python3.13"}, "Please don't provide Handler or Runtime or Layer when"),
+        # recorded in DataDog/terraform-aws-lambda-datadog#2
+        ({"Layers": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1"]},
+         "Lambda layers are not supported for functions created with container images."),
+        ({"CodeSigningConfigArn": SIGNING},
+         "Code signing is not supported for functions created with container images."),
         ({"Code": {"ZipFile": b"x"}}, "Please provide ImageUri when creating a function"),
         ({"PackageType": "Zip", "Runtime": "python3.13", "Handler": "a.b",
           "ImageConfig": {"Command": ["x"]}}, "Please don't provide ImageConfig"),
@@ -117,6 +124,14 @@ def test_updates_that_do_not_go_together(world: World, client: Any, function: st
     world.kube.settle()
     with pytest.raises(wrong, match="Please provide ImageUri when updating a function with"):
         client.update_function_code(FunctionName="other", ZipFile=make_zip())
+    # recorded in cloudquery/cq-provider-aws#230 and aws-controllers-k8s/community#1225
+    config = {"AllowedPublishers": {"SigningProfileVersionArns": [PROFILE]}}
+    signing = client.create_code_signing_config(**config)["CodeSigningConfig"]
+    named = {"FunctionName": "other", "CodeSigningConfigArn": signing["CodeSigningConfigArn"]}
+    with pytest.raises(wrong, match="Code signing is not supported for functions created with"):
+        client.put_function_code_signing_config(**named)
+    with pytest.raises(wrong, match="Code signing is not supported for functions created with"):
+        client.get_function_code_signing_config(FunctionName="other")
     with pytest.raises(wrong, match="Please don't provide Handler"):
         client.update_function_configuration(FunctionName="other", Handler="a.b")
 

@@ -118,6 +118,11 @@ def test_an_alias_that_points_elsewhere_is_not_ready(
     weights = {"AdditionalVersionWeights": {"1": 0.25}}
     client.update_alias(FunctionName="area", Name="live", RoutingConfig=weights)
     assert get(**LIVE)["Status"] == "IN_PROGRESS"
+    with pytest.raises(  # recorded in hashicorp/terraform#24957
+        client.exceptions.InvalidParameterValueException,
+        match=r"Alias with weights can not be used with Provisioned Concurrency\Z",
+    ):
+        put(client, 4)
     pair = [{"version": "2", "weight": 0.75}, {"version": "1", "weight": 0.25}]
     tell(world, **FULL, versions=pair)
     assert get(**LIVE)["Status"] == "READY"
