@@ -20,6 +20,7 @@ from klambda_gateway.settings import Settings, SettingsError, from_environment
 from klambda_kube import config as kube_config
 from klambda_kube.api import Api
 from klambda_kube.config import ConfigError
+from klambda_kube.trust import BadBundle
 from klambda_obs import logs
 from klambda_obs.metrics import Metrics
 
@@ -51,6 +52,9 @@ def main() -> int:
         uvloop.run(serve(settings))
     except ConfigError as error:
         _log.error("no-cluster", error=str(error))
+        return 2
+    except BadBundle as error:
+        _log.error("bad-settings", error=str(error))
         return 2
     except Exception:  # noqa: BLE001  the end of the process: say why
         _log.exception("gateway-failed")

@@ -5,7 +5,8 @@
     lease ─► scaler (letting go), resolver, sweeper      events (store) ─► workers ─► invoke service
 
 Place: ``process`` starts and stops what is made here. Invariants: constructing does no I/O but
-binding the HTTP port; parts know each other only through what is passed to them here.
+binding the HTTP port and reading the bundle of authorities; parts know each other only through what
+is passed to them here.
 Not here: any decision, any order in time.
 """
 
@@ -56,6 +57,7 @@ from klambda_gateway.scale.parts import ScaleParts
 from klambda_gateway.scale.provisioned import Provisioning
 from klambda_gateway.settings import Settings
 from klambda_gateway.urls import metrics as url_metrics
+from klambda_gateway.urls.arrivals import Arrivals
 from klambda_gateway.urls.door import UrlDoor
 from klambda_gateway.urls.table import UrlTable
 from klambda_gateway.watch import Mirrors
@@ -64,6 +66,7 @@ from klambda_gateway.wire.lane import Lane
 from klambda_gateway.wire.server import HttpServer
 from klambda_gateway.wire.urls import UrlFront
 from klambda_kube.api import Api
+from klambda_kube.trust import trusting
 from klambda_obs import logs
 from klambda_obs.metrics import Metrics
 
@@ -96,11 +99,13 @@ class Gateway:
             scaling=settings.scaling,
         )
         self.blobs = Blobs(settings.store_url, key)
-        self.images = ImageFinder(settings.images, PullSecrets(api, settings.namespace))
+        self._trust = trusting(settings.ca_bundle)
+        secrets = PullSecrets(api, settings.namespace)
+        self.images = ImageFinder(settings.images, secrets, trust=self._trust)
         self.keys = Keys(api, settings.namespace, accounts=watched or None)
         self.mint = Mint(key)
         self.accounts = Accounts(settings.accounts, None if watched else api)
-        self.fetcher = Fetcher(settings.sources)
+        self.fetcher = Fetcher(settings.sources, trust=self._trust)
         self.shelf = Shelf(
             api,
             self.blobs,
@@ -209,6 +214,7 @@ class Gateway:
             invoker=self.service,
             admission=self.admission,
             registry=self.registry,
+            trust=self._trust,
         )
         services, door = self._services(), self._url_door()
         fast = self.metrics.tally("fast_lane", "Invocations that went below FastAPI.")
@@ -233,6 +239,7 @@ class Gateway:
             new_id=self._new_id,
             trusted=self.settings.trusted_proxies,
             watching=url_metrics.Measured(self.metrics),
+            arrivals=Arrivals(self.urls),
         )
 
     def _services(self) -> Services:

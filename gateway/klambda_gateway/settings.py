@@ -55,6 +55,8 @@ class Settings:
     """Whose X-Forwarded-* headers count on requests to function URLs."""
     sources: Allowed = field(default_factory=Allowed)
     """Where code may be fetched from."""
+    ca_bundle: str = ""
+    """A PEM file of authorities that are trusted besides the usual ones; "": none."""
     sweep_age_seconds: float = 86_400.0
     """Blobs that nothing names for so long are deleted."""
     scaling: ScalingDefaults = field(default_factory=ScalingDefaults)
@@ -127,6 +129,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         urls=read.urls(),
         trusted_proxies=read.networks("KLAMBDA_TRUSTED_PROXIES"),
         sources=read.sources(),
+        ca_bundle=read.text("KLAMBDA_CA_BUNDLE", ""),
         sweep_age_seconds=read.seconds("KLAMBDA_SWEEP_AGE_SECONDS", basis.sweep_age_seconds),
         scaling=read.scaling(),
         scheduling_patience=read.seconds(

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 
 import aiohttp
 import uvloop
@@ -19,6 +20,7 @@ from aiohttp import web
 from klambda_kube import config
 from klambda_kube.api import Api
 from klambda_kube.installation import wait_for_key
+from klambda_kube.trust import BadBundle, trusting
 from klambda_obs import logs
 from klambda_obs.metrics import Metrics
 from klambda_store.app import Access, Traffic, build_app
@@ -43,7 +45,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with session() as http:
+    async with session(trusting(settings.ca_bundle)) as http:
         await _serve(settings, blobs_of(settings, http), stop)
 
 
@@ -51,7 +53,9 @@ def blobs_of(settings: Settings, http: aiohttp.ClientSession) -> Blobs:
     """Where the settings say that blobs are kept."""
     if settings.bucket is None:
         return DirectoryBlobs(settings.data)
-    return S3Blobs(settings.data, Bucket(settings.bucket, http), prefix=settings.prefix)
+    # A folder of its own: the data directory's blobs stay free to be moved while this store runs.
+    waiting = settings.data / "passing"
+    return S3Blobs(waiting, Bucket(settings.bucket, http), prefix=settings.prefix)
 
 
 async def _serve(settings: Settings, blobs: Blobs, stop: asyncio.Event) -> None:
@@ -122,7 +126,11 @@ def main() -> None:
     """The entry point."""
     settings = from_environment(os.environ)
     logs.setup(settings.log_level)
-    uvloop.run(serve(settings))
+    try:
+        uvloop.run(serve(settings))
+    except BadBundle as error:
+        _log.error("bad-settings", error=str(error))
+        sys.exit(2)
 
 
 if __name__ == "__main__":

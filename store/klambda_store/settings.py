@@ -30,6 +30,8 @@ class Settings:
     """Where blobs are kept; None: in the data directory."""
     prefix: str
     """What their keys begin with."""
+    ca_bundle: str
+    """A PEM file of authorities that the service's certificate may be signed by; "": none."""
 
 
 def from_environment(environ: Mapping[str, str]) -> Settings:
@@ -48,6 +50,7 @@ def from_environment(environ: Mapping[str, str]) -> Settings:
         ),
         bucket=bucket_of(environ),
         prefix=environ.get("KLAMBDA_BLOBS_S3_PREFIX", ""),
+        ca_bundle=environ.get("KLAMBDA_CA_BUNDLE", ""),
     )
 
 

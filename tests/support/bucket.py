@@ -7,6 +7,7 @@ tests marked ``full`` use a real S3 server instead.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -20,7 +21,7 @@ KEY_ID, SECRET, REGION = "AKIABUCKET", "bucket-secret", "eu-central-1"
 class Bucket(S3Service):
     """Objects by (bucket, key) and version, files and redirects by path; use as a context."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.objects: dict[tuple[str, str, str | None], bytes] = {}
         self.denied: set[str] = set()
         self.files: dict[str, bytes] = {}
@@ -28,7 +29,7 @@ class Bucket(S3Service):
         self.before: dict[str, Callable[[], None]] = {}
         """What happens before a path is answered."""
         self.requests: list[str] = []
-        super().__init__(KEY_ID, SECRET, REGION)
+        super().__init__(KEY_ID, SECRET, REGION, tls)
 
     def answer(self, path: str, headers: dict[str, str]) -> Answer:
         """Status, headers and body for a GET."""

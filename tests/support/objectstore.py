@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ KEY_ID, SECRET, REGION, BUCKET = "AKIABLOBS", "blobs/secret+", "eu-central-1", "
 class ObjectStore(S3Service):
     """Objects of one bucket by key; use as a context."""
 
-    def __init__(self, page: int = 1000) -> None:
+    def __init__(self, page: int = 1000, tls: ssl.SSLContext | None = None) -> None:
         self.objects: dict[str, tuple[bytes, datetime]] = {}
         self.page = page
         self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -34,7 +35,7 @@ class ObjectStore(S3Service):
         self.faults: list[Callable[[str, str], Answer | int | None]] = []
         """Asked with method and path, the first one is used up when it does not say None: an
         answer, or after how many bytes of the true one the connection breaks."""
-        super().__init__(KEY_ID, SECRET, REGION)
+        super().__init__(KEY_ID, SECRET, REGION, tls)
 
     def environ(self, **changes: str) -> dict[str, str]:
         """What the store's environment says of it."""

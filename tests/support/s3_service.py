@@ -5,6 +5,7 @@ Every signature is checked with botocore's own signer, which shares nothing with
 
 from __future__ import annotations
 
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
@@ -20,13 +21,19 @@ Answer = tuple[int, dict[str, str], bytes]
 class S3Service:
     """A service of one access key on a real socket; use as a context."""
 
-    def __init__(self, key_id: str, secret: str, region: str) -> None:
+    def __init__(
+        self, key_id: str, secret: str, region: str, tls: ssl.SSLContext | None = None
+    ) -> None:
         credentials = botocore.credentials.Credentials(key_id, secret)
         self._signer = botocore.auth.S3SigV4Auth(credentials, "s3", region)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self.port: int = self._server.server_address[1]
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"http{'s' if tls else ''}://127.0.0.1:{self.port}"
+        if tls is not None:  # each connection's own thread shakes hands
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -30,6 +30,7 @@ from klambda_core.signer import Credentials
 from klambda_gateway.auth.gate import utc_now
 from klambda_gateway.code.sources import FORBIDDEN, INVALID, UNAVAILABLE
 from klambda_gateway.code.upload import PIECE, Upload
+from klambda_kube.trust import Trust
 
 CONNECT_S: Final = 10.0
 SILENCE_S: Final = 30.0
@@ -64,8 +65,15 @@ class Unfetched(Exception):
 class Fetcher:
     """Fetches packages. Use in one event loop; ``close()`` it there."""
 
-    def __init__(self, allowed: Allowed, *, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        allowed: Allowed,
+        *,
+        trust: Trust = True,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._allowed = allowed
+        self._trust = trust
         self._now = now
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
@@ -155,7 +163,11 @@ class Fetcher:
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
             # The bytes are what is hashed: nothing may unpack them on the way.
-            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._trust),
+                timeout=timeout,
+                auto_decompress=False,
+            )
         try:
             request = self._session.get(
                 URL(url, encoded=True), headers=headers, allow_redirects=False

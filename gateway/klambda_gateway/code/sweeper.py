@@ -33,6 +33,12 @@ PAGE: Final = 100
 _log = logs.get("klambda.gateway.sweeper")
 
 
+def steady() -> Callable[[], float]:
+    """The time of day, which nobody can put forward: a day must be a day before blobs go."""
+    began = time.time() - time.monotonic()
+    return lambda: began + time.monotonic()
+
+
 class Sweeper:
     """Sweeps while ``run()`` runs."""
 
@@ -45,7 +51,7 @@ class Sweeper:
         namespaces: Sequence[str] | None = None,
         age: float = AGE_S,
         interval: float = INTERVAL_S,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
     ) -> None:
         """``namespaces``: those of the installation, None for all; ``age`` in seconds."""
         self._api = api
@@ -54,7 +60,7 @@ class Sweeper:
         self._namespaces = namespaces
         self._age = age
         self._interval = interval
-        self._now = now
+        self._now = now or steady()
         self._since: dict[Key, float] = {}
 
     async def run(self) -> None:

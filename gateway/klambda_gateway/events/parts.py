@@ -27,6 +27,7 @@ from klambda_gateway.invoke.model import InvokeAnswer, Invoker, InvokeRequest
 from klambda_gateway.routing.finder import Finder
 from klambda_gateway.routing.table import RoutingTable
 from klambda_gateway.settings import Settings
+from klambda_kube.trust import Trust
 from klambda_obs.metrics import Metrics
 
 
@@ -44,15 +45,16 @@ class EventParts:
         invoker: Invoker,
         admission: Admission,
         registry: Registry,
+        trust: Trust = True,
     ) -> None:
-        """``key``: the installation's."""
+        """``key``: the installation's; ``trust``: whose certificates destinations may have."""
         counted = EventMetrics(metrics)
         runs = CountedRuns(invoker)
         courtesy = Courtesy(lambda: admission.admitted - runs.count)
         self._store = StoreEvents(
             settings.store_url, key, linger=lambda: courtesy.linger(registry.clock())
         )
-        self._session = Session()
+        self._session = Session(trust)
         self.intake = Intake(self._store, invoker, entry=table.get, received=counted.received)
         story = Story(
             reports=self._store,

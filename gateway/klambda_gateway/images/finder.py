@@ -20,6 +20,7 @@ from klambda_gateway.images.credentials import basic_by_registry
 from klambda_gateway.images.reference import Reference, parse
 from klambda_gateway.images.registry import Registry
 from klambda_gateway.images.trouble import NOT_ALLOWED, ImageTrouble
+from klambda_kube.trust import Trust
 
 REMEMBERED: Final = 256
 
@@ -49,10 +50,11 @@ Secrets = Callable[[Sequence[str]], Awaitable[list[Mapping[str, Any]]]]
 class ImageFinder:
     """Finds images in registries."""
 
-    def __init__(self, settings: ImageSettings, secrets: Secrets) -> None:
+    def __init__(self, settings: ImageSettings, secrets: Secrets, *, trust: Trust = True) -> None:
         """``secrets`` reads Secrets of Klambda's own namespace; absent ones are left out."""
         self._settings = settings
         self._secrets = secrets
+        self._trust = trust
         self._known: OrderedDict[tuple[str, str], Image] = OrderedDict()
 
     async def find(self, uri: str, digest: str | None, architecture: str) -> Image:
@@ -64,7 +66,8 @@ class ImageFinder:
             return known.model_copy(update={"uri": uri})
         self._check(reference)
         basic = basic_by_registry(await self._secrets(self._settings.pull_secrets))
-        async with aiohttp.ClientSession() as session:
+        connector = aiohttp.TCPConnector(ssl=self._trust)
+        async with aiohttp.ClientSession(connector=connector) as session:
             registry = Registry(
                 session,
                 reference,

@@ -28,6 +28,7 @@ from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.policy import INVOKE_URL, allows_url, principal_of
 from klambda_gateway.invoke.header import new_trace_id
 from klambda_gateway.invoke.model import InvokeAnswer, Invoker, InvokeRequest
+from klambda_gateway.urls.arrivals import Arrivals
 from klambda_gateway.urls.config import IAM
 from klambda_gateway.urls.cors import Preflight
 from klambda_gateway.urls.event import IamCaller, Meeting, event_of
@@ -94,9 +95,11 @@ class UrlDoor:
         new_id: Callable[[], str],
         trusted: Sequence[Network] = (),
         watching: Watching | None = None,
+        arrivals: Arrivals | None = None,
     ) -> None:
-        """``trusted``: proxies whose X-Forwarded-* count."""
+        """``trusted``: proxies whose X-Forwarded-* count; ``arrivals``: None: nobody waits."""
         self._table = table
+        self._arrivals = arrivals
         self._place = place
         self._suffix = place.suffix.encode()
         self._gate = gate
@@ -131,6 +134,8 @@ class UrlDoor:
         request_id = self._new_id()
         trace = request.header(b"x-amzn-trace-id") or new_trace_id()
         target = self._table.get(visit.url_id)
+        if target is None and self._arrivals is not None:
+            target = await self._arrivals.find(visit.url_id)
         answer = await self._answered(target, request, unread, request_id, trace)
         self._watching.answered(answer.head.status, asyncio.get_running_loop().time() - began)
         if target is not None:

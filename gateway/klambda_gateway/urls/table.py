@@ -38,6 +38,8 @@ class UrlTable:
 
     def __init__(self, make_id: MakeId) -> None:
         self._make_id = make_id
+        self.on_added: Callable[[str], None] = lambda _: None
+        """Told of each id that is in the table now."""
         self._targets: dict[str, UrlTarget] = {}
         self._ids: dict[tuple[str, str], tuple[str, ...]] = {}
         """By namespace and AWS name: the ids in the table."""
@@ -61,6 +63,8 @@ class UrlTable:
         if targets:
             self._ids[name] = tuple(targets)
             self._targets.update(targets)
+            for each in targets:
+                self.on_added(each)
 
     def _read(self, entry: Entry) -> Iterator[UrlTarget]:
         namespace, function = entry.function.namespace, entry.function.aws_name

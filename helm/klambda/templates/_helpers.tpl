@@ -138,3 +138,34 @@ livenessProbe:
 {{- define "klambda.clusterName" -}}
 klambda-{{ index . 1 }}-{{ (index . 0).Release.Namespace }}
 {{- end }}
+
+{{/* The bundle of authorities that outgoing TLS trusts: its variable, mount and volume. */}}
+{{- define "klambda.caBundle.env" -}}
+{{- with .Values.caBundle }}
+{{- if and .configMap .secret }}{{ fail "caBundle: give configMap or secret, not both" }}{{ end }}
+{{- if or .configMap .secret }}
+- name: KLAMBDA_CA_BUNDLE
+  value: /etc/klambda/ca/{{ .key }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "klambda.caBundle.mount" -}}
+{{- with .Values.caBundle }}
+{{- if or .configMap .secret }}
+- {name: ca, mountPath: /etc/klambda/ca, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "klambda.caBundle.volume" -}}
+{{- with .Values.caBundle }}
+{{- if .configMap }}
+- name: ca
+  configMap: {name: {{ .configMap }}, items: [{key: {{ .key }}, path: {{ .key }}}]}
+{{- else if .secret }}
+- name: ca
+  secret: {secretName: {{ .secret }}, items: [{key: {{ .key }}, path: {{ .key }}}]}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -31,6 +31,7 @@ from klambda_core.s3 import (
     listing_of,
     signed_request,
 )
+from klambda_kube.trust import Trust
 from klambda_obs import logs
 from klambda_store.blobs.port import NoSpace, Unavailable
 
@@ -66,10 +67,15 @@ class Body:
     sha256: str
 
 
-def session() -> aiohttp.ClientSession:
+def session(trust: Trust = True) -> aiohttp.ClientSession:
     """Connections to the service; for one event loop."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-    return aiohttp.ClientSession(timeout=timeout, auto_decompress=False, trust_env=False)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=trust),
+        timeout=timeout,
+        auto_decompress=False,
+        trust_env=False,
+    )
 
 
 class Bucket:

@@ -1,9 +1,11 @@
 """`python -m klambda_store.blobs.move FROM TO`: copy all blobs from one place to another.
 
 A place is a directory (the store's data directory) or `s3`, the bucket that the store's environment
-names (`KLAMBDA_BLOBS_S3_…`). Stop the store of a directory first: it owns it. Running it again goes
-on: what is there already is left as it is. Each blob is read through its adapter and written under
-its digest, so a damaged one is refused and named. Nothing is deleted at the old place.
+names (`KLAMBDA_BLOBS_S3_…`). It may run beside a store: what is copied is only read (blobs never
+change), and a bucket takes what comes from several. A directory that is copied *to* must have no
+store of its own at that time: that one owns it. Running it again goes on: what is there already is
+left as it is. Each blob is read through its adapter and written under its digest, so a damaged one
+is refused and named. Nothing is deleted at the old place.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Final
 
 import aiohttp
 
+from klambda_kube.trust import BadBundle, trusting
 from klambda_store.blobs.bucket import Bucket, session
 from klambda_store.blobs.directory import DirectoryBlobs
 from klambda_store.blobs.incoming import InUse
@@ -72,21 +75,28 @@ async def _copy(source: Blobs, target: Blobs, namespace: str, sha256: str) -> bo
 async def run(source: str, target: str, environ: Mapping[str, str]) -> int:
     """The program."""
     opened: list[Blobs] = []
-    async with session() as http:
+    try:
+        trust = trusting(environ.get("KLAMBDA_CA_BUNDLE", ""))
+    except BadBundle as error:
+        return _not_moved(error)
+    async with session(trust) as http:
         try:
-            for text in (source, target):
-                place = place_of(text, environ, http)
-                await asyncio.to_thread(place.open)
-                opened.append(place)
-            copied, there = await move(*opened)
+            given, place = (place_of(text, environ, http) for text in (source, target))
+            await asyncio.to_thread(place.open)
+            opened.append(place)
+            copied, there = await move(given, place)
         except (BlobError, InUse, OSError, Unplaced) as error:
-            sys.stderr.write(f"not moved: {type(error).__name__}: {error}\n")
-            return 1
+            return _not_moved(error)
         finally:
             for place in opened:
                 place.close()
     sys.stdout.write(f"{copied} blobs copied, {there} were there\n")
     return 0
+
+
+def _not_moved(error: Exception) -> int:
+    sys.stderr.write(f"not moved: {type(error).__name__}: {error}\n")
+    return 1
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ _TURNS = 256
 
 
 class S3Blobs:
-    """The adapter; `root` is where uploads wait until they are whole."""
+    """The adapter; `root` is where uploads wait until they are whole: a folder of its own."""
 
     def __init__(
         self, root: Path, bucket: Bucket, *, prefix: str = "", max_blob: int = MAX_BLOB

@@ -356,6 +356,8 @@ def test_a_wrong_value_is_refused_by_name(change: dict[str, Any], complaint: str
     ("setting", "complaint"),
     [
         ("gateway.replica=2", "additional properties 'replica' not allowed"),
+        ("caBundle.configMap=a,caBundle.secret=b", "give configMap or secret, not both"),
+        ("caBundle.key=../x", "/caBundle/key"),
         ("store.s3.endpoint=http://m", "store.s3.bucket: name the bucket"),
         ("store.s3.endpoint=http://m,store.s3.bucket=abc", "store.s3.credentialsSecret: name"),
         ("functionUrls.httpRoute.enabled=true", "give parentRefs, or gatewayClassName"),
@@ -414,6 +416,23 @@ def test_the_store_is_told_of_its_bucket() -> None:
         False,
     )
     assert said["KLAMBDA_BLOBS_S3_PREFIX"] == "production"
+
+
+@pytest.mark.parametrize("part", ["gateway", "store"])
+def test_a_bundle_of_authorities_is_where_the_programs_look(part: str) -> None:
+    bundle = "/etc/klambda/ca/bundle.pem"
+    assert environment("ha", part)["KLAMBDA_CA_BUNDLE"] == bundle
+    pod = workload("ha", part)["spec"]["template"]["spec"]
+    mount = {"name": "ca", "mountPath": "/etc/klambda/ca", "readOnly": True}
+    assert mount in pod["containers"][0]["volumeMounts"]
+    items = [{"key": "bundle.pem", "path": "bundle.pem"}]
+    volume = {"name": "ca", "configMap": {"name": "company-authorities", "items": items}}
+    assert volume in pod["volumes"]
+    assert "KLAMBDA_CA_BUNDLE" not in environment("default", part)
+    found = objects(template("--set", "caBundle.secret=authorities"))
+    volumes = only(found, PARTS[part], f"klambda-{part}")["spec"]["template"]["spec"]["volumes"]
+    items = [{"key": "ca.crt", "path": "ca.crt"}]
+    assert {"name": "ca", "secret": {"secretName": "authorities", "items": items}} in volumes
 
 
 def test_the_smoke_test_signs_as_the_sdk_does(monkeypatch: pytest.MonkeyPatch) -> None:

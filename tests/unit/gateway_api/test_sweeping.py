@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from klambda_core.crd import LayerVersion
+from klambda_gateway.code.sweeper import steady
 from klambda_gateway.code.sweeping import References, StoredBlob, due, removable
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -99,3 +101,23 @@ def test_tombstones() -> None:
     ]
     assert [each.spec.version for each in removable(layers, users)] == [1]
     assert [each.spec.version for each in removable(layers[:3], References())] == [1]
+
+
+def test_nobody_can_put_the_sweepers_clock_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    clock = steady()
+    monkeypatch.setattr(time, "time", lambda: NOW + 30 * DAY)
+    monkeypatch.setattr(time, "monotonic", lambda: 160.0)
+    assert clock() == NOW + 60
+
+
+@pytest.mark.parametrize("hours", [-48, 48])
+def test_a_store_whose_clock_is_wrong_delays_at_most(hours: int) -> None:
+    """The day is counted from the first look here, or later when the store's clock says so."""
+    named = References()
+    young = blob(A, NOW + hours * 3600)
+    _, since = due([young], named, {}, now=NOW, age=DAY)
+    assert due([young], named, since, now=NOW + DAY - 1, age=DAY)[0] == []
+    late = max(0, hours) * 3600
+    assert due([young], named, since, now=NOW + DAY + late, age=DAY)[0] == [young]

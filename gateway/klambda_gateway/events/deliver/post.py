@@ -16,19 +16,24 @@ from klambda_gateway.events.deliver.port import DeliveryFailed
 from klambda_gateway.events.deliver.sink import Sinks
 from klambda_gateway.events.deliver.targets import NoTarget, read_target
 from klambda_gateway.events.envelope import Outcome, dead_letter_attributes, record
+from klambda_kube.trust import Trust
 
 
 class Session:
     """One HTTP client session, made when it is first needed, inside the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, trust: Trust = True) -> None:
+        self._trust = trust
         self._made: aiohttp.ClientSession | None = None
 
     def __call__(self) -> aiohttp.ClientSession:
         """The session."""
         if self._made is None:
             self._made = aiohttp.ClientSession(
-                trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+                connector=aiohttp.TCPConnector(ssl=self._trust),
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
             )
         return self._made
 
