@@ -13,7 +13,7 @@ import ctypes
 from typing import Final
 
 KEPT: Final = 32 << 20
-"""Bytes at the heap's end: a request of 6 MB needs 24, in pieces and whole, event and answer."""
+"""Bytes at the heap's end: a request of 6 MB needs 12, event and answer."""
 LARGEST: Final = 16 << 20
 """Larger blocks come from the kernel, each by itself; no body is as large."""
 _TRIM_THRESHOLD: Final = -1

@@ -28,6 +28,7 @@ from pathlib import Path
 import uvloop
 
 from klambda_core.events import Delivery, Event
+from klambda_gateway.bulk import whole
 from klambda_gateway.events.client import StoreEvents
 from klambda_gateway.events.credit import Credits, Pressure
 from klambda_gateway.events.envelope import Outcome
@@ -70,7 +71,7 @@ class Nothing:
 
     async def invoke(self, request: InvokeRequest) -> InvokeAnswer:
         """Answer."""
-        return InvokeAnswer(payload=request.payload[:2], executed_version="$LATEST")
+        return InvokeAnswer(payload=whole(request.payload)[:2], executed_version="$LATEST")
 
     async def deliver(self, delivery: Delivery, outcome: Outcome) -> None:
         """Nobody is ever told."""

@@ -15,6 +15,7 @@ from klambda_core import errors, limits
 from klambda_core.errors import LambdaError
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.naming import Target
+from klambda_gateway.bulk import whole
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 
 CLIENT_CONTEXT_MAX = 3583
@@ -38,7 +39,7 @@ async def invoke(services: Services, call: Call) -> Reply:
         return Reply(status=204)
     request = request_of(services, call)
     answer = await services.invoker.invoke(request)
-    return Reply(body=answer.payload, headers=_headers(answer, request.trace_id or ""))
+    return Reply(body=whole(answer.payload), headers=_headers(answer, request.trace_id or ""))
 
 
 def request_of(services: Services, call: Call) -> InvokeRequest:

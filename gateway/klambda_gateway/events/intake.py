@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from klambda_core import errors
 from klambda_core.events import Event, Record
+from klambda_gateway.bulk import whole
 from klambda_gateway.events.client import StoreAway, StoreFull
 from klambda_gateway.invoke.model import Resolved
 from klambda_gateway.invoke.payload import EMPTY, NotJson, read_whole
@@ -110,4 +111,4 @@ def _checked(body: bytes) -> bytes:
     found = read_whole(body or EMPTY)
     if isinstance(found, NotJson):
         raise errors.payload_not_json(found.detail)
-    return found.payload
+    return whole(found.payload)

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 from klambda_core.errors import SERVICE, LambdaError
 from klambda_core.events import Delivery, Leased, Postponement, Response, Settlement, State
+from klambda_gateway.bulk import whole
 from klambda_gateway.events import config, lineage, policy
 from klambda_gateway.events.credit import Ending
 from klambda_gateway.events.deliver.port import Deliverer, DeliveryFailed
@@ -152,7 +153,7 @@ class Story:
             status_code=RAN,
             executed_version=answer.executed_version,
             function_error=answer.function_error,
-            payload=answer.payload,
+            payload=whole(answer.payload),
         )
         if answer.function_error is None:
             over = policy.after_success(progress)
@@ -161,7 +162,7 @@ class Story:
             decision=policy.after_error(rules, self._waits, progress),
             ending="completed",
             response=response,
-            error=error_text(answer.payload),
+            error=error_text(whole(answer.payload)),
         )
 
     # --- what was decided -------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, ClassVar, Final, NamedTuple
 
+from klambda_gateway.bulk import Body, Piece, gathered, pieces_of, whole
 from klambda_gateway.instances.frames import Frame, FrameType, ProtocolError
 
 ANSWER_LIMIT: Final = 6_291_556 + 65_536
@@ -41,7 +42,7 @@ _STARTED: Final = (Phase.ANSWERED, Phase.ANSWERING, Phase.ACCEPTED)
 class Answer(NamedTuple):
     """The function's answer."""
 
-    payload: bytes
+    payload: Body
     function_error: str | None
     log_tail: bytes | None
     content_type: str | None = None
@@ -94,7 +95,7 @@ class Attempt:
         self.refusal: Refusal | None = None
         self.report: Report | None = None
         self._log_tail = log_tail
-        self._pieces: list[bytes] = []
+        self._pieces: list[Piece] = []
         self._received = 0
         self._size: int | None = None
 
@@ -137,12 +138,12 @@ class Attempt:
         self.phase = Phase.ANSWERING
         self._take(frame.body, {})
 
-    def _take(self, body: bytes, header: Mapping[str, Any]) -> None:
+    def _take(self, body: Body, header: Mapping[str, Any]) -> None:
         self._received += len(body)
         if self._received > (self.longest if self._size is None else self._size):
             raise ProtocolError("an answer longer than announced or allowed")
         if body:
-            self._pieces.append(body)
+            self._pieces.extend(pieces_of(body))
         if self._received == self._size or (self._size is None and header.get("last") is True):
             self.phase = Phase.ANSWERED
             self._complete(header)
@@ -154,7 +155,7 @@ class Attempt:
 
     def _end(self, frame: Frame) -> None:
         if self.phase is Phase.ANSWERED and self._log_tail:
-            self._settle(frame.body)
+            self._settle(whole(frame.body))
         header = frame.header
         self.phase = Phase.OVER
         self.report = Report(
@@ -166,9 +167,8 @@ class Attempt:
 
     def _settle(self, log_tail: bytes | None) -> None:
         """Make the answer: everything that belongs to it is there."""
-        payload = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self.answer = Answer(
-            payload=payload,
+            payload=gathered(self._pieces),
             function_error=self.function_error,
             log_tail=log_tail,
             content_type=self.content_type,

@@ -18,6 +18,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from klambda_gateway.bulk import JOINED, Body, Piece, gathered
+
 FRAME_LIMIT: Final = 1 << 20
 """Bytes after the length field (contract §1)."""
 HEADER_LIMIT: Final = 512 << 10
@@ -64,7 +66,7 @@ class Frame(NamedTuple):
 
     type: FrameType
     header: Mapping[str, Any] = MappingProxyType({})
-    body: bytes = b""
+    body: Body = b""
 
 
 _NUMBER = (int, float)
@@ -137,48 +139,90 @@ def prefix(kind: FrameType, header: int, body: int) -> bytes:
 
 
 class Decoder:
-    """Collects bytes, gives frames; after a ProtocolError it must not be used again."""
+    """Collects bytes, gives frames; after a ProtocolError it must not be used again.
 
-    __slots__ = ("_chunks", "_held", "_need")
+    A frame's head (prefix and header) is put together; its body, when it is large, stays in the
+    pieces in which it came.
+    """
+
+    __slots__ = ("_chunks", "_frame", "_held", "_left", "_need", "_pieces")
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
         self._held = 0
         self._need = _LENGTH.size
+        """Of ``_held`` bytes of a head so many are needed to read on."""
+        self._frame: tuple[FrameType, Mapping[str, Any]] | None = None
+        """A frame whose body is on its way; ``_left`` bytes are to come."""
+        self._pieces: list[Piece] = []
+        self._left = 0
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take bytes as they came; return the frames they complete."""
         frames: list[Frame] = []
-        start = self._go_on(data, frames) if self._held else 0
+        start = self._go_on(data, frames) if self._held or self._frame is not None else 0
         end = len(data)
-        while end - start >= self._need and not self._held:
-            if self._need == _LENGTH.size:
-                self._need = _frame_size(data, start)
-                continue
-            frames.append(_decode(data, start, start + self._need))
-            start += self._need
-            self._need = _LENGTH.size
+        while end - start >= _LENGTH.size:
+            stop = start + _frame_size(data, start)
+            if end - start < _PREFIX.size:
+                break
+            kind, split = _split(data, start, stop)
+            if split > end:
+                break
+            header = _header(kind, data[start + _PREFIX.size : split])
+            if stop > end:
+                self._begin(kind, header, stop - split)
+                self._fill(data, split, frames)
+                return frames
+            frames.append(Frame(kind, header, gathered((_cut(data, split, stop),))))
+            start = stop
         if start < end:
             self._hold(data[start:])
         return frames
 
     def _go_on(self, data: bytes, frames: list[Frame]) -> int:
-        """Complete the frame that is held, copying no more than it; return what that took."""
+        """Go on with the frame that has begun; return how many of the bytes are its."""
         taken = 0
-        while taken < len(data):
-            piece = data[taken : taken + self._need - self._held]
-            taken += len(piece)
-            self._hold(piece)
+        while self._frame is None:
             if self._held < self._need:
-                break
-            buffer = b"".join(self._chunks)
-            if self._need == _LENGTH.size:
-                self._need, self._chunks = _frame_size(buffer, 0), [buffer]
-                continue
-            frames.append(_decode(buffer, 0, self._need))
-            self._chunks, self._held, self._need = [], 0, _LENGTH.size
-            break
-        return taken
+                piece = data[taken : taken + self._need - self._held]
+                taken += len(piece)
+                self._hold(piece)
+                if self._held < self._need:
+                    return taken
+            self._read_on()
+        return self._fill(data, taken, frames)
+
+    def _read_on(self) -> None:
+        """Read what is held of a head: how much it needs, or all of it."""
+        head = b"".join(self._chunks)
+        self._chunks = [head]
+        size = _frame_size(head, 0)
+        if len(head) < _PREFIX.size:
+            self._need = _PREFIX.size
+            return
+        kind, split = _split(head, 0, size)
+        if len(head) < split:
+            self._need = split
+            return
+        self._chunks, self._held, self._need = [], 0, _LENGTH.size
+        self._begin(kind, _header(kind, head[_PREFIX.size :]), size - split)
+
+    def _begin(self, kind: FrameType, header: Mapping[str, Any], left: int) -> None:
+        self._frame = kind, header
+        self._left = left
+
+    def _fill(self, data: bytes, start: int, frames: list[Frame]) -> int:
+        """Take of the body what is there; return where that ends."""
+        stop = min(start + self._left, len(data))
+        if start < stop:
+            self._pieces.append(_cut(data, start, stop))
+            self._left -= stop - start
+        if self._frame is not None and not self._left:
+            kind, header = self._frame
+            frames.append(Frame(kind, header, gathered(self._pieces)))
+            self._frame, self._pieces = None, []
+        return stop
 
     def _hold(self, piece: bytes) -> None:
         self._chunks.append(piece)
@@ -193,16 +237,23 @@ def _frame_size(buffer: bytes, start: int) -> int:
     return int(length) + _LENGTH.size
 
 
-def _decode(buffer: bytes, start: int, end: int) -> Frame:
+def _split(buffer: bytes, start: int, stop: int) -> tuple[FrameType, int]:
+    """Return a frame's type, and where its body begins."""
     _, number, header_length = _PREFIX.unpack_from(buffer, start)
     kind = _TYPES.get(number)
     if kind is None:
         raise ProtocolError(f"unknown frame type {number}")
-    split = start + _PREFIX.size + header_length
-    if header_length > HEADER_LIMIT or split > end:
+    split = start + _PREFIX.size + int(header_length)
+    if header_length > HEADER_LIMIT or split > stop:
         raise ProtocolError(f"header length {header_length} of frame {kind.name}")
-    header = _header(kind, buffer[start + _PREFIX.size : split])
-    return Frame(kind, header, buffer[split:end])
+    return kind, split
+
+
+def _cut(data: bytes, start: int, stop: int) -> Piece:
+    """Return a part of what was read: itself, a view, or where that costs less, a copy."""
+    if stop - start <= JOINED or stop - start == len(data):
+        return data[start:stop]
+    return memoryview(data)[start:stop]
 
 
 def _header(kind: FrameType, text: bytes) -> Mapping[str, Any]:

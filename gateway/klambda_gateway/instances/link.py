@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+from klambda_gateway.bulk import Body, Piece, Rest, whole
 from klambda_gateway.instances.call import Call
 from klambda_gateway.instances.frames import (
     PIECE,
@@ -58,7 +59,7 @@ class Link(asyncio.Protocol):
         self._decoder = Decoder()
         self._transport: asyncio.Transport | None = None
         self._paused = False
-        self._rests: deque[tuple[Call, memoryview]] = deque()
+        self._rests: deque[tuple[Call, Rest]] = deque()
         """What is still to be sent of large events."""
 
     # --- asyncio.Protocol -------------------------------------------------------------------------
@@ -110,33 +111,35 @@ class Link(asyncio.Protocol):
         if self._transport is not None and not self.lost:
             self._transport.write(encode(kind, header, body))
 
-    def invoke(self, call: Call, header: bytes, event: bytes) -> None:
+    def invoke(self, call: Call, header: bytes, event: Body) -> None:
         """Send an attempt: its header (JSON) and all of the event, as fast as the transport can."""
         self.calls[call.id] = call
         if self._transport is None or self.lost:
             return
         if len(event) <= PIECE:
             self._transport.write(
-                prefix(FrameType.INVOKE, len(header), len(event)) + header + event
+                prefix(FrameType.INVOKE, len(header), len(event)) + header + whole(event)
             )
             return
-        view = memoryview(event)
-        self._put(FrameType.INVOKE, header, view[:PIECE])
-        self._rests.append((call, view[PIECE:]))
+        rest = Rest(event)
+        self._transport.writelines(_frame(FrameType.INVOKE, header, rest))
+        self._rests.append((call, rest))
         self._pour()
 
     def _pour(self) -> None:
+        """Write as much as the transport takes, several frames at once."""
         while self._rests and not self._paused and not self.lost:
-            call, rest = self._rests.popleft()
-            if call.settled:
+            call, rest = self._rests[0]
+            if call.settled or not rest.left:
+                self._rests.popleft()
                 continue
-            self._put(FrameType.DATA, encode_header({"attempt": call.id}), rest[:PIECE])
-            if len(rest) > PIECE:
-                self._rests.appendleft((call, rest[PIECE:]))
-
-    def _put(self, kind: FrameType, header: bytes, body: memoryview) -> None:
-        if self._transport is not None:
-            self._transport.writelines((prefix(kind, len(header), len(body)) + header, body))
+            header = encode_header({"attempt": call.id})
+            frames: list[Piece] = []
+            for _ in range(BUFFERED // PIECE):
+                if rest.left:
+                    frames += _frame(FrameType.DATA, header, rest)
+            assert self._transport is not None  # noqa: S101  what is poured was begun on it
+            self._transport.writelines(frames)
 
     def close(self) -> None:
         """End the connection now; ``on_lost`` is called before this returns."""
@@ -150,6 +153,13 @@ class Link(asyncio.Protocol):
             self.receiver = _nobody
             self._rests.clear()
             self._on_lost(self)
+
+
+def _frame(kind: FrameType, header: bytes, rest: Rest) -> list[Piece]:
+    """Return a frame with the next piece of an event."""
+    body = rest.take(PIECE)
+    start = prefix(kind, len(header), sum([len(part) for part in body])) + header
+    return [start, *body]
 
 
 def _nobody(frame: Frame) -> None:

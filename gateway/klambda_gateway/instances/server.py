@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any, Final
 
 from klambda_core.token import instance_token
+from klambda_gateway.bulk import Body
 from klambda_gateway.instances.ambiguous import Ambiguous
 from klambda_gateway.instances.assignment import Assignments, NoAssignment, Package
 from klambda_gateway.instances.call import Call
@@ -129,7 +130,7 @@ class InstanceServer:
 
     # --- sending ----------------------------------------------------------------------------------
 
-    def send(self, call: Call, header: bytes, event: bytes) -> None:
+    def send(self, call: Call, header: bytes, event: Body) -> None:
         """Send an attempt (``header``: that of ``invoke``) to the instance it was given.
 
         Never raises and never waits: what happens to it is told to the call, maybe before this

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from klambda_gateway.bulk import Body
 from klambda_gateway.instances.attempt import ANSWER_LIMIT, Attempt
 from klambda_gateway.instances.frames import PIECE, Frame, ProtocolError
 
@@ -66,7 +67,7 @@ class StreamedAttempt(Attempt):
         if self.function_error is not None:
             return []
         pieces, self._pieces = self._pieces, []
-        return pieces
+        return [bytes(piece) for piece in pieces]
 
     def grant(self, count: int) -> None:
         """Note that init may send so many bytes more."""
@@ -80,7 +81,7 @@ class StreamedAttempt(Attempt):
         )
         super()._head(frame)
 
-    def _take(self, body: bytes, header: Mapping[str, Any]) -> None:
+    def _take(self, body: Body, header: Mapping[str, Any]) -> None:
         super()._take(body, header)
         if self._size is None:  # init before credit existed streams no more than it could buffer
             allowed = self._granted + PIECE if self.controlled else ANSWER_LIMIT

@@ -11,6 +11,7 @@ import asyncio
 from typing import Final
 
 from klambda_core import errors
+from klambda_gateway.bulk import whole
 from klambda_gateway.instances.call import Call
 from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.streamed import Ending
@@ -50,7 +51,7 @@ async def fate_of_stream(
     """Return how a streamed answer ends whose head is out already."""
     found = await fate(request, target, call, patience=patience)
     if isinstance(found, InvokeAnswer):
-        return Ending(function_error="Unhandled", details=found.payload.decode())
+        return Ending(function_error="Unhandled", details=whole(found.payload).decode())
     text = f"RequestId: {request.request_id} Error: {found.message}"
     details = f'{{"errorType":"Sandbox.Failure","errorMessage":"{text}"}}'
     return Ending(function_error="Unhandled", details=details)

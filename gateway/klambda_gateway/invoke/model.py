@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from klambda_gateway.bulk import Body
 from klambda_gateway.instances.streamed import Ending, Opening
 
 
@@ -28,7 +29,7 @@ class InvokeRequest:
     """``$LATEST``, a version's number or an alias; absent means ``$LATEST``."""
     invoked_arn: str
     """The ARN the function sees: with the qualifier exactly when one was asked for."""
-    payload: bytes
+    payload: Body
     """The event, at most 6 MB (checked by the caller); empty means ``{}``."""
     request_id: str
     is_json: bool = False
@@ -45,7 +46,7 @@ class InvokeRequest:
 class InvokeAnswer:
     """What the function answered; a failed function is an answer too."""
 
-    payload: bytes
+    payload: Body
     executed_version: str
     """``$LATEST`` or the number of the version that ran."""
     function_error: str | None = None

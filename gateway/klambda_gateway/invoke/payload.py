@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, NoReturn
 
 import orjson
 
+from klambda_gateway.bulk import Body, whole
 from klambda_gateway.invoke.jackson import complaint
 
 VALIDATE_LIMIT: Final = 16 << 10
@@ -24,7 +25,7 @@ EMPTY: Final = b"{}"
 class Event(NamedTuple):
     """An event to send."""
 
-    payload: bytes
+    payload: Body
     validated: bool
 
 
@@ -35,18 +36,18 @@ class NotJson:
     detail: str
 
 
-def made_event(payload: bytes) -> Event:
+def made_event(payload: Body) -> Event:
     """Take what this gateway has made itself, which is JSON."""
     return Event(payload=payload, validated=True)
 
 
-def read_event(body: bytes) -> Event | NotJson:
+def read_event(body: Body) -> Event | NotJson:
     """Take a request's body as the event."""
-    if not body:
+    if not len(body):
         return Event(payload=EMPTY, validated=True)
     if len(body) > VALIDATE_LIMIT:
         return Event(payload=body, validated=False)
-    return read_whole(body)
+    return read_whole(whole(body))
 
 
 def read_whole(body: bytes) -> Event | NotJson:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from klambda_core.errors import LambdaError
 from klambda_gateway.admission.concurrency import Permit
+from klambda_gateway.bulk import Body
 from klambda_gateway.instances.call import Call
 from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.streamed import Opening
@@ -25,7 +26,7 @@ from klambda_gateway.routing.resolve import Target
 class Sender(Protocol):
     """Who carries attempts to instances."""
 
-    def send(self, call: Call, header: bytes, event: bytes) -> None:
+    def send(self, call: Call, header: bytes, event: Body) -> None:
         """Send an attempt; what becomes of it is told to the call."""
         ...
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
+from klambda_gateway.bulk import whole
 from klambda_gateway.instances.streamed import Ending, Opening
 from klambda_gateway.instances.streaming import Lost, StreamedCall
 from klambda_gateway.invoke.model import InvokeAnswer
@@ -69,7 +70,8 @@ class FailedStream:
     def __init__(self, answer: InvokeAnswer) -> None:
         self.executed_version = answer.executed_version
         self.ending = Ending(
-            function_error=answer.function_error, details=answer.payload.decode("utf-8", "replace")
+            function_error=answer.function_error,
+            details=whole(answer.payload).decode("utf-8", "replace"),
         )
 
     async def pieces(self) -> AsyncIterator[bytes]:

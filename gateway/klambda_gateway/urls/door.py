@@ -26,6 +26,7 @@ from klambda_gateway.auth.caller import Caller
 from klambda_gateway.auth.claim import Signable
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.policy import INVOKE_URL, allows_url, principal_of
+from klambda_gateway.bulk import whole
 from klambda_gateway.invoke.header import new_trace_id
 from klambda_gateway.invoke.model import InvokeAnswer, Invoker, InvokeRequest
 from klambda_gateway.urls.arrivals import Arrivals
@@ -269,7 +270,7 @@ class UrlDoor:
 def _mapped(answer: InvokeAnswer) -> Answer:
     if answer.function_error is not None:
         raise failed()
-    return _fit(answer_of(answer.payload))
+    return _fit(answer_of(whole(answer.payload)))
 
 
 def _fit(answer: A | Malformed) -> A:

@@ -2,6 +2,7 @@
 
     the parser's callbacks ─► a head: the connection chooses the lane ─► plain: its body is kept
                                                                      └─► else: passed to uvicorn
+    the rest of a plain request's large body ─► kept, past the parser, which would copy it
 
 Place: between httptools' parser and ``wire.protocol``: what happens for each header and each piece
 of a body, taken out of uvicorn's class so that it can be compiled. Invariants: names are lower
@@ -15,6 +16,7 @@ import hashlib
 import time
 from typing import Any, Final, Protocol
 
+from klambda_gateway.bulk import JOINED, Body, Piece, gathered, pieces_of
 from klambda_gateway.invoke.story import Story
 from klambda_gateway.wire.lane import Answered, Plain
 
@@ -36,15 +38,19 @@ class Cycle:
     """A plain request under way; to uvicorn it looks like one of its own cycles."""
 
     __slots__ = (
-        "began", "disconnected", "hash", "keep_alive", "message_event", "pieces", "plain",
-        "response_complete", "story",
+        "began", "disconnected", "hash", "keep_alive", "left", "message_event", "past_parser",
+        "pieces", "plain", "response_complete", "story",
     )  # fmt: skip
 
     def __init__(self, plain: Plain, *, keep_alive: bool) -> None:
         self.plain = plain
         self.began = time.monotonic()
         self.keep_alive = keep_alive
-        self.pieces: list[bytes] = []
+        self.left = plain.length
+        """Bytes of the body that are to come."""
+        self.past_parser = False
+        """The rest of the body is taken without it."""
+        self.pieces: list[Piece] = []
         self.hash: Any = None
         if plain.hashed and plain.length > HASHED_WHOLE:
             self.hash = hashlib.sha256()
@@ -53,22 +59,27 @@ class Cycle:
         self.disconnected = False
         self.message_event = _UNHEARD
 
-    def take(self, piece: bytes) -> None:
+    def take(self, piece: Piece) -> None:
         """Take a piece of the body."""
         self.pieces.append(piece)
+        self.left -= len(piece)
         if self.hash is not None:
             self.hash.update(piece)
 
-    def body(self) -> bytes:
+    def body(self) -> Body:
         """Return all of it, once."""
         pieces, self.pieces = self.pieces, []
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return gathered(pieces)
 
-    def digest(self, body: bytes) -> str:
+    def digest(self, body: Body) -> str:
         """Return its hash, or nothing when nobody needs it."""
-        if self.hash is not None:
-            return str(self.hash.hexdigest())
-        return hashlib.sha256(body).hexdigest() if self.plain.hashed else ""
+        if not self.plain.hashed:
+            return ""
+        if self.hash is None:
+            self.hash = hashlib.sha256()
+            for piece in pieces_of(body):
+                self.hash.update(piece)
+        return str(self.hash.hexdigest())
 
 
 class Connection(Protocol):
@@ -82,7 +93,7 @@ class Connection(Protocol):
         """Begin another; returns where its trailers go."""
         ...
 
-    def run(self, cycle: Cycle, body: bytes) -> None:
+    def run(self, cycle: Cycle, body: Body) -> None:
         """Start a plain request, whose body is there."""
         ...
 
@@ -141,6 +152,28 @@ class Incoming:
             self.reading.take(body)
         elif self._connection is not None:
             self._connection.asgi_body(body)
+
+    def past_parser(self, data: bytes) -> bytes | None:
+        """Take what belongs to a large body; return what follows it, None while more is to come.
+
+        For bytes that come when ``bulky``. The parser does not see the body's end then: it is of no
+        more use.
+        """
+        cycle = self.reading
+        assert cycle is not None  # noqa: S101  it is bulky
+        cycle.past_parser = True
+        left = cycle.left
+        cycle.take(data if len(data) <= left else memoryview(data)[:left])
+        if cycle.left:
+            return None
+        self.on_message_complete()
+        return data[left:]
+
+    @property
+    def bulky(self) -> bool:
+        """So much of a plain request's body is to come that the parser need not see it."""
+        cycle = self.reading
+        return cycle is not None and (cycle.past_parser or cycle.left > JOINED)
 
     def on_message_complete(self) -> None:
         """Start the request."""

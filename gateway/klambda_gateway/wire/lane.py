@@ -30,6 +30,7 @@ from klambda_gateway.api.reading import Parts, query_members, read
 from klambda_gateway.api.router import Router
 from klambda_gateway.api.validation import check
 from klambda_gateway.auth.claim import UNSIGNED, Signable
+from klambda_gateway.bulk import Body
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 from klambda_gateway.invoke.story import Done, Story
 
@@ -150,7 +151,7 @@ class Lane:
         return asked
 
     def begin(
-        self, plain: Plain, body: bytes, digest: str, respond: Callable[[Answered], None]
+        self, plain: Plain, body: Body, digest: str, respond: Callable[[Answered], None]
     ) -> Story | None:
         """Start the invocation; None when the API must answer instead.
 
@@ -196,7 +197,7 @@ class Answered:
 
     status: int
     headers: str
-    body: bytes
+    body: Body
     request_id: str
 
 

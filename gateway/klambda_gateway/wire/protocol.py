@@ -22,6 +22,7 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from klambda_gateway.bulk import JOINED, Body, pieces_of, whole
 from klambda_gateway.wire.access import Access, AccessLog, client_of
 from klambda_gateway.wire.incoming import Cycle, Incoming, head_of
 from klambda_gateway.wire.lane import Answered, Lane, Plain
@@ -29,8 +30,6 @@ from klambda_gateway.wire.lingering import Lingering
 from klambda_gateway.wire.patience import Patient, Phase
 from klambda_obs import logs
 
-JOINED: Final = 64 << 10
-"""Longer bodies are not copied to stand behind their heads."""
 TIMER_SLACK_S: Final = 0.05
 
 _log = logs.get("klambda.gateway.wire")
@@ -65,6 +64,19 @@ class TwoLanes(Patient):
 
     # --- what comes in: see ``incoming`` ----------------------------------------------------------
 
+    def data_received(self, data: bytes) -> None:
+        """Take bytes: what belongs to a large body past the parser, else through it."""
+        if self._incoming.bulky:
+            self._heard = self.loop.time()
+            rest = self._incoming.past_parser(data)
+            if rest is None:
+                return
+            self.parser = _parser(self._incoming)
+            if not rest:
+                return
+            data = rest
+        super().data_received(data)
+
     def choose(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> Cycle | None:
         """Begin a plain request."""
         plain = self._look(url, headers)
@@ -74,13 +86,13 @@ class TwoLanes(Patient):
         self.cycle = cycle  # type: ignore[assignment]
         return cycle
 
-    def run(self, cycle: Cycle, body: bytes) -> None:
+    def run(self, cycle: Cycle, body: Body) -> None:
         """Start a plain request."""
         if not self._begin(cycle, body):
             self._running = None
             cycle.response_complete = True  # so that uvicorn does not queue up behind it
             self.by_asgi(self._incoming.url, self._incoming.headers, keep_alive=cycle.keep_alive)
-            super().on_body(body)
+            super().on_body(whole(body))
             super().on_message_complete()
 
     def asgi_body(self, body: bytes) -> None:
@@ -106,7 +118,7 @@ class TwoLanes(Patient):
             return None
         return self.lane.look(url, headers)
 
-    def _begin(self, cycle: Cycle, body: bytes) -> bool:
+    def _begin(self, cycle: Cycle, body: Body) -> bool:
         try:
             story = self.lane.begin(
                 cycle.plain,
@@ -132,9 +144,9 @@ class TwoLanes(Patient):
             status, common = STATUS_LINE[answered.status], self._common_headers()
             head = head_of(answered, common, status, close=close)
             if len(answered.body) <= JOINED:
-                transport.write(head + answered.body)
+                transport.write(head + whole(answered.body))
             else:
-                transport.writelines((head, answered.body))
+                transport.writelines((head, *pieces_of(answered.body)))
             if close:
                 transport.close()
         if self.access is not None:

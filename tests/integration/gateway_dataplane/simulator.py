@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from klambda_core.token import instance_token
+from klambda_gateway.bulk import whole
 from klambda_gateway.instances.frames import Decoder, Frame, FrameType, encode
 from klambda_gateway.instances.handshake import gateway_mac, instance_mac
 
@@ -179,7 +180,7 @@ class Simulated:
     async def _assign(self, wire: Wire, frame: Frame) -> None:
         if self.digest is not None:
             return
-        self.assignment, self.code = dict(frame.header), frame.body
+        self.assignment, self.code = dict(frame.header), whole(frame.body)
         self.digest = frame.header["assignment"]["digest"]
         wire.send(FrameType.ASSIGNED, {"digest": self.digest})
         self._become("init")
@@ -194,7 +195,7 @@ class Simulated:
         attempt = frame.header["attempt"]
         self.known[attempt] = False
         self.invokes[attempt] = frame
-        self.bodies[attempt] = bytearray(frame.body)
+        self.bodies[attempt] = bytearray(whole(frame.body))
         if self.cut_at_invoke:
             self.known[attempt] = True
             self.state = "busy"
@@ -207,7 +208,7 @@ class Simulated:
     def _data(self, wire: Wire, frame: Frame) -> None:
         attempt = frame.header["attempt"]
         if attempt in self.bodies:
-            self.bodies[attempt] += frame.body
+            self.bodies[attempt] += whole(frame.body)
             if len(self.bodies[attempt]) == self.invokes[attempt].header["size"]:
                 self._offer(wire, self.invokes[attempt])
 

@@ -11,6 +11,7 @@ import pytest
 
 from klambda_core.errors import LambdaError
 from klambda_core.scaling import Scaling
+from klambda_gateway.bulk import whole
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.invoke.model import InvokeAnswer
 from tests.integration.gateway_dataplane.rig import (
@@ -69,7 +70,7 @@ async def test_a_large_event_and_answer_travel_in_pieces() -> None:
     event = b'"' + random.Random(1).randbytes(3_000_000).hex().encode() + b'"'
     async with running() as world:
         answer = await world.gateways[0].invoke(event)
-        assert answer.payload == event
+        assert whole(answer.payload) == event
         first = next(iter(world.only().invokes.values()))
         assert first.header["validated"] is False
         assert len(first.body) == 65536
@@ -85,7 +86,7 @@ async def test_a_function_error_is_an_answer() -> None:
         world.handler = fail
         answer = await world.gateways[0].invoke()
         assert answer.function_error == "Unhandled"
-        assert json.loads(answer.payload)["errorType"] == "ValueError"
+        assert json.loads(whole(answer.payload))["errorType"] == "ValueError"
 
 
 async def test_a_burst_starts_what_waits_and_no_more() -> None:
@@ -274,7 +275,7 @@ async def test_an_instance_killed_for_its_memory_answers_as_lambda_does() -> Non
         world.show(dataclasses.replace(pod, terminated="OOMKilled", restarts=1))
         answer = await running_request
         assert answer.function_error == "Unhandled"
-        assert json.loads(answer.payload)["errorType"] == "Runtime.ExitError"
+        assert json.loads(whole(answer.payload))["errorType"] == "Runtime.ExitError"
 
 
 async def test_an_attempt_cut_off_before_accepted_is_asked_for_and_runs_elsewhere() -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from klambda_core import limits
+from klambda_gateway.bulk import whole
 from klambda_gateway.instances.streamed import Ending
 from klambda_gateway.wire.lane import Lane, Starts
 from klambda_gateway.wire.server import HttpServer
@@ -63,7 +64,7 @@ async def test_an_answer_is_framed_by_its_length_and_the_connection_stays() -> N
         answers = (await exchange(port, raw)).split(b"HTTP/1.1 ")[1:]
         assert [each[:3] for each in answers] == [b"200", b"200"]
         assert all(split(each)[1] == b"ok" for each in answers)
-        paths = [json.loads(each.payload)["rawPath"] for each in world.invoker.requests]
+        paths = [json.loads(whole(each.payload))["rawPath"] for each in world.invoker.requests]
         assert paths == ["/a", "/b"]
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from klambda_core.errors import LambdaError
 from klambda_gateway.admission.concurrency import Admission
 from klambda_gateway.admission.elsewhere import Elsewhere, elsewhere
+from klambda_gateway.bulk import Body, whole
 from klambda_gateway.instances.assignment import Assignments
 from klambda_gateway.instances.call import Call
 from klambda_gateway.instances.deployments import DeploymentFacts
@@ -179,8 +180,8 @@ class Gateway:
 
     # --- the invoke service's sender: the server, watched -----------------------------------------
 
-    def send(self, call: Call, header: bytes, event: bytes) -> None:
-        self._place.sent(int(event), call.record.uid)
+    def send(self, call: Call, header: bytes, event: Body) -> None:
+        self._place.sent(int(whole(event)), call.record.uid)
         self.server.send(call, header, event)
 
     def cancel(self, call: Call) -> None:

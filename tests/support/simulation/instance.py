@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from klambda_core.token import instance_token
+from klambda_gateway.bulk import whole
 from klambda_gateway.instances.frames import Frame, FrameType
 from klambda_gateway.instances.handshake import instance_mac
 from klambda_gateway.instances.link import Link
@@ -229,7 +230,7 @@ class Instance:
 
     def _invoke(self, port: Port, frame: Frame) -> None:
         attempt = frame.header["attempt"]
-        job = Job(port, attempt, int(frame.body), frame.header["logTail"])
+        job = Job(port, attempt, int(whole(frame.body)), frame.header["logTail"])
         if self._fate(port, attempt) or any(
             each is not None and each.same(job) for each in (self._current, self._held)
         ):

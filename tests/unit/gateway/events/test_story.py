@@ -11,6 +11,7 @@ import pytest
 
 from klambda_core import errors
 from klambda_core.events import Delivery, Event, Leased, Postponement, Response, Settlement
+from klambda_gateway.bulk import whole
 from klambda_gateway.events.credit import Ending
 from klambda_gateway.events.deliver.port import DeliveryFailed
 from klambda_gateway.events.envelope import Outcome
@@ -39,7 +40,7 @@ ERROR = Response(
     status_code=200,
     executed_version="$LATEST",
     function_error="Unhandled",
-    payload=FAILED.payload,
+    payload=whole(FAILED.payload),
 )
 QUEUE, TOPIC = "arn:aws:sqs:us-east-1:1:q", "arn:aws:sns:us-east-1:1:t"
 CONFIGURED = replace(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from klambda_gateway.bulk import JOINED, Bulk, whole
 from klambda_gateway.instances.frames import (
     FRAME_LIMIT,
     HEADER_LIMIT,
@@ -41,13 +42,28 @@ frames = st.builds(
 def test_any_split_of_the_bytes_gives_the_same_frames(
     sent: list[Frame], data: st.DataObject
 ) -> None:
-    wire = b"".join(encode(each.type, each.header, each.body) for each in sent)
+    wire = b"".join(encode(each.type, each.header, whole(each.body)) for each in sent)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=8)))
     decoder = Decoder()
     got: list[Frame] = []
     for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True):
         got += decoder.feed(wire[start:end])
     assert got == sent
+
+
+@given(st.lists(st.integers(0, 3 * JOINED), min_size=1, max_size=4), st.data())
+def test_large_bodies_come_in_the_pieces_in_which_they_were_read(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    bodies = [bytes([number]) * size for number, size in enumerate(sizes)]
+    wire = b"".join(encode(FrameType.DATA, HEADERS[FrameType.DATA], body) for body in bodies)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=12)))
+    decoder = Decoder()
+    got: list[Frame] = []
+    for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True):
+        got += decoder.feed(wire[start:end])
+    assert [whole(each.body) for each in got] == bodies
+    assert all(isinstance(each.body, Bulk) is (len(each.body) > JOINED) for each in got)
 
 
 @given(st.binary(max_size=200))

@@ -22,6 +22,7 @@ from klambda_gateway.auth.authorizer import denied
 from klambda_gateway.auth.caller import Caller
 from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.keys import AccessKey
+from klambda_gateway.bulk import whole
 from klambda_gateway.instances.streamed import Ending, Opening
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest, Resolved
 from klambda_gateway.routing.facts import alias_facts, function_facts
@@ -126,7 +127,7 @@ class Invoker:
     @property
     def event(self) -> dict[str, Any]:
         (request,) = self.requests
-        event: dict[str, Any] = json.loads(request.payload)
+        event: dict[str, Any] = json.loads(whole(request.payload))
         return event
 
 
