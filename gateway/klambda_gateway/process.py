@@ -3,7 +3,7 @@
     mirrors, keys ─synced─► instance server, scaler, lease ─► HTTP ─► ready
     stop ─► not ready, lease given back ─► linger ─► running requests finish ─► instances unlinked
 
-Place: ``__main__`` makes one and sets ``stop`` on a signal. Invariants: nothing is served before
+Place: ``program`` makes one and sets ``stop`` on a signal. Invariants: nothing is served before
 the mirrors are synced; ready means also that the instances that live have dialled in (or 5 s have
 passed); a background part that ends ends the process, so that Kubernetes starts a sound one.
 Not here: composition (``app``).

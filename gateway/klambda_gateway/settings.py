@@ -1,6 +1,6 @@
 """The gateway's settings: read once from the environment, checked, then passed around.
 
-Place: ``__main__`` reads them, ``app`` composes by them. Invariants: a bad value names its variable
+Place: ``program`` reads them, ``app`` composes by them. Invariants: a bad value names its variable
 and stops the process. Not here: the defaults that users see (the chart's values).
 """
 

@@ -321,9 +321,13 @@ async def test_gateways_killed_at_random(
         await play.during(kill(), callers=6)
         assert_exact(play.load, play.seen)
         failed = {n: said for n, said in play.load.told.items() if said != "200"}
+        for n in failed:
+            print(n, play.load.bodies[n].decode(), "had begun" if play.seen.begun[n] else "")
         assert set(failed.values()) <= {"cut"}, play.load.bodies
         assert all(near(play.load.when[n], kills) for n in failed), failed
-        # Besides, the way to a dead one is open for a moment: such requests reach nobody.
+        # Besides, a dead one's address is given out for a moment. It refuses connections, which the
+        # forwarder of `make up` has accepted by then and resets: so many as callers try meanwhile,
+        # and none of them has reached anybody.
         assert len([n for n in failed if play.seen.begun[n]]) <= 6 * len(kills)
 
 

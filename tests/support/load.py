@@ -138,7 +138,7 @@ class Load:
     when: dict[int, float] = field(default_factory=dict)
     """By number: when its caller knew."""
     bodies: dict[int, bytes] = field(default_factory=dict)
-    """Of what was not a 200."""
+    """Of what was not a 200; of what was cut, how."""
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     stopped: bool = False
 
@@ -166,13 +166,15 @@ class Load:
         """Call once; tells whether the connection stays."""
         number = next(self.numbers)
         body = b'{"n":%d,"s":%g}' % (number, self.seconds)
+        began = time.monotonic()
         writer.write(self.signer.head() + b"%d\r\n\r\n" % len(body) + body)
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             length = int(head.partition(b"\r\ncontent-length:")[2].split(b"\r\n")[0])
             answer = await reader.readexactly(length)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            self._note(number, "cut", b"")
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            waited = time.monotonic() - began
+            self._note(number, "cut", b"%a after %.3f s" % (type(error).__name__, waited))
             return False
         self._note(number, head.split(b" ", 2)[1].decode(), answer)
         if head.startswith(b"http/1.1 429"):

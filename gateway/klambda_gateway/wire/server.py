@@ -73,11 +73,27 @@ class HttpServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second; now and then give up clients who keep us waiting."""
         if counter % SWEEP_TICKS == 0:
-            now = asyncio.get_running_loop().time()
-            for connection in list(self.server_state.connections):
-                if isinstance(connection, Patient):
-                    connection.sweep(now)
+            self._sweep()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what runs. A client whose body does not come holds up the end no longer."""
+        sweeping = asyncio.create_task(self._keep_sweeping())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            sweeping.cancel()
+
+    async def _keep_sweeping(self) -> None:
+        while True:  # uvicorn's ticks have ended
+            await asyncio.sleep(SWEEP_TICKS / 10)
+            self._sweep()
+
+    def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Patient):
+                connection.sweep(now)
 
     async def run_until(self, stop: asyncio.Event, linger_seconds: float) -> None:
         """Serve; after ``stop`` linger, finish what runs, and return."""

@@ -146,3 +146,22 @@ async def test_an_idle_connection_is_keep_alives_business(
             monkeypatch.setattr(patience, "SILENCE_S", 0.0)
             await asyncio.sleep(0.5)
             monkeypatch.setattr(patience, "SILENCE_S", 35.0)
+
+
+async def test_a_body_that_does_not_come_does_not_hold_up_the_end(
+    lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
+        ending = server_of(opened, lane)
+        writer.write(request(b"12345")[:-2])
+        connections = ending.server_state.connections
+        await until(
+            lambda: any(
+                isinstance(each, patience.Patient) and each.phase() is Phase.BODY
+                for each in connections
+            )
+        )
+        ending.should_exit = True
+        await until(lambda: not ending.servers[0].is_serving())
+        monkeypatch.setattr(patience, "SILENCE_S", 0.2)
+        assert await asyncio.wait_for(reader.read(), WITHIN) == b""
