@@ -6,7 +6,10 @@ import (
 	"strings"
 )
 
-var applicationLevels = map[string]int{"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "ERROR": 4, "FATAL": 5}
+// applicationLevels are LoggingConfig's words, and WARNING and CRITICAL, as AWS's Python client writes two of them.
+var applicationLevels = map[string]int{
+	"TRACE": 0, "DEBUG": 1, "INFO": 2, "WARN": 3, "WARNING": 3, "ERROR": 4, "FATAL": 5, "CRITICAL": 5,
+}
 
 // LevelFilter keeps what LoggingConfig's ApplicationLogLevel lets through: JSON objects with a level below it are left
 // out, one without a known level counts as INFO (AWS: log-level filtering), and what is no object stays (reference
