@@ -6,9 +6,6 @@ or a kubeconfig. SIGTERM and SIGINT end it without losing a request.
 
 from __future__ import annotations
 
-import asyncio
-import signal
-
 import uvloop
 
 from klambda_gateway.app import Gateway
@@ -19,6 +16,7 @@ from klambda_kube.api import Api
 from klambda_kube.config import ConfigError
 from klambda_kube.trust import BadBundle
 from klambda_obs import logs
+from klambda_obs.ending import call_when_told
 from klambda_obs.metrics import Metrics
 
 _log = logs.get("klambda.gateway")
@@ -30,9 +28,7 @@ async def serve(settings: Settings) -> None:
     async with Api(kube_config.load(), observe=metrics.observe_kube) as api:
         key = await prepare(settings, api)
         process = Process(Gateway(settings, api, metrics, key))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, process.stop.set)
+        call_when_told(process.stop.set)
         await process.run()
 
 

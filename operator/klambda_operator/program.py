@@ -7,7 +7,6 @@ Lease in time ends at once (`os._exit`): one that winds down politely would act 
 import asyncio
 import os
 import random
-import signal
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from klambda_kube.config import ClusterConfig
 from klambda_kube.installation import get_or_create_key
 from klambda_kube.lease import Lease
 from klambda_obs import logs
+from klambda_obs.ending import call_when_told
 from klambda_obs.health import HealthServer
 from klambda_obs.metrics import Metrics
 from klambda_operator import handlers
@@ -135,7 +135,7 @@ async def serve(settings: Settings) -> None:
             on_acquired=lambda: leading.set(1),
             on_lost=lambda: _lost(operator),
         )
-        _stop_on_signals(operator)
+        call_when_told(operator.stop.set)
         checks = {"queue": lambda: _stuck(operator)}
         async with HealthServer(port=settings.admin_port, metrics=metrics, live=checks):
             election = asyncio.create_task(lease.run(), name="lease")
@@ -168,12 +168,6 @@ def _lost(operator: Operator) -> None:
 def _stuck(operator: Operator) -> str | None:
     oldest = operator.queue.oldest()
     return f"a key has waited for {oldest:.0f} s" if oldest > STUCK_S else None
-
-
-def _stop_on_signals(operator: Operator) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, operator.stop.set)
 
 
 def main() -> int:

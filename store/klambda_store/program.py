@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 
 import aiohttp
@@ -22,6 +21,7 @@ from klambda_kube.api import Api
 from klambda_kube.installation import wait_for_key
 from klambda_kube.trust import BadBundle, trusting
 from klambda_obs import logs
+from klambda_obs.ending import call_when_told
 from klambda_obs.metrics import Metrics
 from klambda_store.app import Access, Traffic, build_app
 from klambda_store.blobs.bucket import Bucket, session
@@ -42,9 +42,7 @@ _log = logs.get("klambda.store")
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    call_when_told(stop.set)
     async with session(trusting(settings.ca_bundle)) as http:
         await _serve(settings, blobs_of(settings, http), stop)
 
