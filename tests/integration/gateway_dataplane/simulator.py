@@ -30,6 +30,16 @@ async def echo(event: bytes) -> bytes:
     return event
 
 
+def gated(gate: asyncio.Event) -> Handler:
+    """Echo once the gate is open."""
+
+    async def handler(event: bytes) -> bytes:
+        await gate.wait()
+        return event
+
+    return handler
+
+
 @dataclass(eq=False)
 class Wire:
     """One connection to one gateway."""

@@ -24,7 +24,7 @@ from tests.integration.gateway_dataplane.rig import (
     running,
     until,
 )
-from tests.integration.gateway_dataplane.simulator import KEY, Simulated
+from tests.integration.gateway_dataplane.simulator import KEY, Simulated, gated
 
 KEY_OF_AREA = DeploymentKey("default", "area-latest-1")
 
@@ -117,13 +117,8 @@ async def refusals(requests: list[asyncio.Task[InvokeAnswer]]) -> list[tuple[int
 async def test_a_burst_beyond_the_limit_is_throttled_at_once() -> None:
     """Lambda: 1,000 environments every ten seconds; ``spec.scaling.burstLimit`` says otherwise."""
     gate = asyncio.Event()
-
-    async def gated(event: bytes) -> bytes:
-        await gate.wait()
-        return event
-
     async with running() as world:
-        world.handler = gated
+        world.handler = gated(gate)
         gateway = world.gateways[0]
         gateway.burst = 3
         requests = [asyncio.create_task(gateway.invoke(b"%d" % n)) for n in range(8)]
@@ -139,13 +134,8 @@ async def test_a_burst_beyond_the_limit_is_throttled_at_once() -> None:
 
 async def test_a_function_with_a_maximum_is_throttled_like_one_that_reserves() -> None:
     gate = asyncio.Event()
-
-    async def gated(event: bytes) -> bytes:
-        await gate.wait()
-        return event
-
     async with running() as world:
-        world.handler = gated
+        world.handler = gated(gate)
         gateway = world.gateways[0]
         world.switch(world.add_deployment(), scaling=Scaling(maximum=2))
         requests = [asyncio.create_task(gateway.invoke(b"%d" % n)) for n in range(5)]
@@ -174,14 +164,9 @@ async def test_a_cold_and_slow_function_gets_no_more_instances_than_requests() -
 async def test_requests_behind_a_long_first_run_get_instances_of_their_own() -> None:
     """Though all runs before were short, so that requests share what starts."""
     gate = asyncio.Event()
-
-    async def gated(event: bytes) -> bytes:
-        await gate.wait()
-        return event
-
     async with running() as world:
         gateway = world.gateways[0]
-        world.handler = gated
+        world.handler = gated(gate)
         key = world.add_deployment("area-latest-2")
         world.switch(key)
         gateway.demand.ran(key, 0.002)
@@ -194,15 +179,10 @@ async def test_requests_behind_a_long_first_run_get_instances_of_their_own() -> 
 
 async def test_a_freed_instance_comes_before_a_slow_start() -> None:
     gate = asyncio.Event()
-
-    async def gated(event: bytes) -> bytes:
-        await gate.wait()
-        return event
-
     async with running() as world:
         gateway = world.gateways[0]
         await gateway.invoke()
-        world.only().handler = gated
+        world.only().handler = gated(gate)
         world.start_delay = NEVER_S
         first = asyncio.create_task(gateway.invoke(b"1"))
         await until(lambda: world.only().attempt is not None)
@@ -340,14 +320,9 @@ async def test_a_waiting_caller_who_leaves_frees_his_place() -> None:
 
 async def test_a_running_callers_leave_does_not_stop_the_run() -> None:
     gate = asyncio.Event()
-
-    async def gated(event: bytes) -> bytes:
-        await gate.wait()
-        return event
-
     async with running() as world:
         gateway = world.gateways[0]
-        world.handler = gated
+        world.handler = gated(gate)
         gone = asyncio.create_task(gateway.invoke(b"1"))
         await until(lambda: world.instances and world.only().runs)
         await asyncio.sleep(0.02)
@@ -542,16 +517,11 @@ async def test_every_gateway_leaves_alone_what_cannot_be_assigned() -> None:
 async def test_a_second_hello_of_a_living_instance_takes_the_place_of_the_first() -> None:
     """It dialled again although its connection lives: what runs is asked for, never run again."""
     gate = asyncio.Event()
-
-    async def gated(event: bytes) -> bytes:
-        await gate.wait()
-        return event
-
     async with running() as world:
         gateway = world.gateways[0]
         await gateway.invoke()
         instance = world.only()
-        instance.handler = gated
+        instance.handler = gated(gate)
         request = asyncio.create_task(gateway.invoke(b"7"))
         await until(lambda: len(instance.runs) == 2)
         await instance.dial(gateway.server.port)

@@ -16,7 +16,7 @@ from klambda_gateway.scale.decide import Spec
 from klambda_gateway.scale.scaler import CHEAP, DELETION_COST, Scaler
 from klambda_gateway.scale.starts import SCHEDULING_PATIENCE_S
 from tests.integration.gateway_dataplane.rig import World, running, until
-from tests.integration.gateway_dataplane.simulator import Simulated
+from tests.integration.gateway_dataplane.simulator import Simulated, gated
 
 
 class Pods:
@@ -139,11 +139,6 @@ async def test_a_bare_pod_is_drained_and_deleted_and_replicas_are_left_alone() -
 async def test_what_is_not_ready_yet_holds_the_others_back() -> None:
     """A ReplicaSet would kill the freshest, which may be busy, and not the drained one."""
     gate = asyncio.Event()
-
-    async def gated(event: bytes) -> bytes:
-        await gate.wait()
-        return event
-
     async with running() as world:
         made, _ = scaler(world)
         gateway = world.gateways[0]
@@ -152,7 +147,7 @@ async def test_what_is_not_ready_yet_holds_the_others_back() -> None:
         await until(lambda: known_idle(world, first))
         await made.tick()
         await until(lambda: gateway.registry.records[first.uid].drained)
-        world.handler = gated
+        world.handler = gated(gate)
         request = asyncio.create_task(gateway.invoke(b"2"))
         await until(lambda: len(world.instances) == 2)
         second = next(each for each in world.instances.values() if each is not first)
