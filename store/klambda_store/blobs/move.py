@@ -11,6 +11,7 @@ is refused and named. Nothing is deleted at the old place.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
@@ -74,7 +75,6 @@ async def _copy(source: Blobs, target: Blobs, namespace: str, sha256: str) -> bo
 
 async def run(source: str, target: str, environ: Mapping[str, str]) -> int:
     """The program."""
-    opened: list[Blobs] = []
     try:
         trust = trusting(environ.get("KLAMBDA_CA_BUNDLE", ""))
     except BadBundle as error:
@@ -83,13 +83,10 @@ async def run(source: str, target: str, environ: Mapping[str, str]) -> int:
         try:
             given, place = (place_of(text, environ, http) for text in (source, target))
             await asyncio.to_thread(place.open)
-            opened.append(place)
-            copied, there = await move(given, place)
+            with contextlib.closing(place):
+                copied, there = await move(given, place)
         except (BlobError, InUse, OSError, Unplaced) as error:
             return _not_moved(error)
-        finally:
-            for place in opened:
-                place.close()
     sys.stdout.write(f"{copied} blobs copied, {there} were there\n")
     return 0
 
