@@ -13,7 +13,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import secrets
 import statistics
 import subprocess
@@ -33,6 +32,7 @@ from klambda_gateway.scale.bare import bare_pod
 from klambda_kube.api import Api
 from klambda_kube.config import load
 from tests.support.cluster import CONTROL_PLANE, Cluster, wait_until
+from tools.bench.processes import TICKS
 
 SOURCE: Final = (
     "import time\n"
@@ -43,7 +43,6 @@ SOURCE: Final = (
 )
 HOLD_S: Final = 30
 """A run of the one function that gets a hundred requests: none takes another's instance."""
-TICKS: Final = os.sysconf("SC_CLK_TCK")
 NAMESPACE: Final = "default"
 
 

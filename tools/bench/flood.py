@@ -40,6 +40,7 @@ from tests.support.apiserver import free_ports
 from tests.support.instance_peer import Init, archive, assignment, build
 from tools.bench.hop import __main__ as hop
 from tools.bench.hop import cluster
+from tools.bench.processes import rss
 
 SYNCHRONOUS, FLOODED, OTHER = "hop", "flooded", "other"
 INSTANCES: Final = {SYNCHRONOUS: 32, FLOODED: 32, OTHER: 4}
@@ -274,8 +275,8 @@ async def measure(options: argparse.Namespace) -> None:
                     else:
                         await asyncio.sleep(2)
                     print(
-                        f"{queued} queued: RSS of the store {hop.rss(rig.store_pid):.1f} MiB, "
-                        f"of the gateway {hop.rss(rig.system.pid):.1f} MiB",
+                        f"{queued} queued: RSS of the store {rss(rig.store_pid):.1f} MiB, "
+                        f"of the gateway {rss(rig.system.pid):.1f} MiB",
                         flush=True,
                     )
                     if queued == options.events:
@@ -299,7 +300,7 @@ async def _flooded(rig: Rig, quiet: list[list[float]], options: argparse.Namespa
     await synchronous(rig, seconds=options.seconds, rounds=options.rounds)
     print(f"left in the queue: {await _depth(rig.store)}")
     for part, pid in (("store", rig.store_pid), ("gateway", rig.system.pid)):
-        print(f"RSS of the {part} at the end: {hop.rss(pid):.1f} MiB")
+        print(f"RSS of the {part} at the end: {rss(pid):.1f} MiB")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

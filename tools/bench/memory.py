@@ -24,7 +24,7 @@ from klambda_kube.api import Api
 from klambda_kube.config import from_kubeconfig
 from tests.support.apiserver import free_ports, running_apiserver
 from tests.support.rights import install_roles
-from tools.bench.hop.__main__ import rss
+from tools.bench.processes import rss
 
 HOME: Final = "klambda"
 QUIET_S: Final = 15.0

@@ -29,6 +29,7 @@ from pathlib import Path
 from tests.support.apiserver import free_ports
 from tests.support.compiled import compiled_tree
 from tools.bench.hop import cluster
+from tools.bench.processes import cpu, rss
 
 HERE = Path(__file__).parent
 SIZES = (64, 1024, 256 << 10, 6 << 20)
@@ -46,7 +47,6 @@ VARIANTS: dict[str, tuple[int, dict[str, str]]] = {
     "10,000 functions": (10_000, {}),
 }
 PATH = "/2015-03-31/functions/hop/invocations"
-TICKS = os.sysconf("SC_CLK_TCK")
 MEASURED, OTHERS = "0", "1"
 """Cores."""
 BASELINE_REPEATS = 3
@@ -159,18 +159,6 @@ class Bench:
             rss_mib=rss(system.pid),
             failed=told["failed"],
         )
-
-
-def cpu(pid: int) -> float:
-    """Seconds of CPU that a process has used, all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def rss(pid: int) -> float:
-    """Resident memory of a process, MiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 async def until_ready(admin: int) -> None:
