@@ -155,6 +155,8 @@ class Record:
     error: str | None
     response: Response | None
     pending: tuple[Delivery, ...]
+    redriven: int = 0
+    """How often it was taken up again after it had failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

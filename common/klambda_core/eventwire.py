@@ -150,6 +150,8 @@ def record_part(record: Record) -> Part:
         "condition": record.condition,
         "error": record.error,
     }
+    if record.redriven:  # gateways of former releases do not know it
+        header["redriven"] = record.redriven
     return _with_outcome(header, record.event.payload, record.response, record.pending)
 
 

@@ -157,6 +157,9 @@ class FunctionSpec(Configuration):
     recursive_loop: Literal["Terminate", "Allow"] | None = Field(
         None, description="What happens to loops; Terminate when absent."
     )
+    async_paused: bool | None = Field(
+        None, description="Asynchronous events are taken in and wait; none is begun."
+    )
     runtime_management: RuntimeManagement | None = Field(None, description="Runtime updates.")
     publish: Publish | None = Field(
         None, description="Publishes a version once per id: how GitOps publishes."

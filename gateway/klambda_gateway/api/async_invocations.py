@@ -52,6 +52,7 @@ def document(record: Record) -> dict[str, Any]:
         "ReceivedAt": _time(record.received_at),
         "Attempts": record.attempts,
         "Leases": record.leases,
+        "Redriven": record.redriven or None,
         "NextAttemptAt": _time(record.due_at) if open_ and not record.leased else None,
         "SettledAt": None if record.settled_at is None else _time(record.settled_at),
         "Condition": record.condition,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from klambda_core import errors, limits
 from klambda_core.errors import LambdaError
-from klambda_gateway.api import async_invocations, sts
+from klambda_gateway.api import async_invocations, async_queues, sts
 from klambda_gateway.api.call import Call, Handler, Reply, Services, Streamed
 from klambda_gateway.api.extraction import LargeString
 from klambda_gateway.api.objects import NameBusy
@@ -116,6 +116,10 @@ class Dispatcher:
         if async_invocations.is_ours(signable.path):
             return await async_invocations.answer(
                 self._services, caller, signable.method, signable.path
+            )
+        if async_queues.is_ours(signable.path):
+            return await async_queues.answer(
+                self._services, caller, signable.method, signable.path, request.body
             )
         route = self._router.match(signable.method, signable.path, query_members(signable.query))
         return await self._operate(request, request_id, caller, route)

@@ -127,6 +127,11 @@ class StoreEvents:
         answer = _document(await self._call("GET", "/queues"))
         return [QueueStats(**each) for each in answer["queues"]]
 
+    async def redrive(self, function_uid: str) -> int:
+        """Take up again what failed; return how many. Raises StoreAway."""
+        document = {"function_uid": function_uid}
+        return int(_document(await self._call("POST", "/redrive", document=document))["redriven"])
+
     async def lookup(self, namespace: str, event_id: str) -> Record | None:
         """Find an event. Raises StoreAway."""
         data = await self._call("GET", f"/records/{namespace}/{event_id}", missing=b"")

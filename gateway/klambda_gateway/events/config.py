@@ -25,6 +25,7 @@ def situation(entry: Entry | None, uid: str, *, looping: bool, certain: bool = T
     if entry.function.uid != uid:
         return Situation(standing="recreated")
     return Situation(
+        paused=entry.function.events_paused,
         reserved=entry.function.reserved,
         looping=looping and not entry.function.loops_allowed,
     )

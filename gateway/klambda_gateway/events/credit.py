@@ -7,6 +7,8 @@ wait, only a tenth of what runs (but one at least), so that neither starves. Eve
 instance ask for more of them by waiting, and a few do that as well as many: beyond half as many as
 run (5 at least) no more are taken, whatever the window says; they would hold memory and the loop.
 
+A paused function has no credit; it is known as such from the first of its events that came by.
+
 Place: ``workers`` asks before it leases and tells what became of each event. Invariants: pure (no
 clock); windows of functions with nothing in flight and nothing learnt are forgotten.
 """
@@ -38,10 +40,14 @@ class Pressure:
     """Invocations admitted, events included."""
     waiting: int = 0
     """Of those, the ones that wait for an instance."""
+    paused: bool = False
+    """Its events are to wait."""
 
 
 def allowance(window: int, events: int, pressure: Pressure) -> int:
     """How many events may be in flight, when ``events`` are."""
+    if pressure.paused:
+        return 0
     synchronous = max(0, pressure.running - events)
     floor = max(1, math.ceil(SHARE * pressure.running))
     if pressure.waiting > events:  # more wait than events can be: requests do
@@ -59,6 +65,7 @@ class Credits:
         self._pressure = pressure
         self._windows: dict[str, int] = {}
         self._running: Counter[str] = Counter()
+        self._paused: dict[str, None] = {}
 
     def of(self, uid: str) -> int:
         """How many more events of a function may be taken."""
@@ -67,11 +74,22 @@ class Credits:
 
     def all(self) -> dict[str, int]:
         """The credit of each function that something is known of."""
-        return {uid: self.of(uid) for uid in {*self._windows, *self._running}}
+        for uid in [each for each in self._paused if not self._pressure(each).paused]:
+            del self._paused[uid]
+        return {uid: self.of(uid) for uid in {*self._windows, *self._running, *self._paused}}
+
+    @property
+    def pausing(self) -> bool:
+        """Whether events of some function wait for the end of its pause."""
+        return bool(self._paused)
 
     def took(self, uid: str) -> None:
         """An event was leased."""
         self._running[uid] += 1
+        if self._pressure(uid).paused:
+            self._paused[uid] = None
+            while len(self._paused) > KEPT:
+                del self._paused[next(iter(self._paused))]
 
     def ended(self, uid: str, ending: Ending) -> None:
         """An event is no longer ours."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from klambda_core import errors
-from klambda_core.events import Event, Record
+from klambda_core.events import Event, QueueStats, Record
 from klambda_gateway.bulk import whole
 from klambda_gateway.events.client import StoreAway, StoreFull
 from klambda_gateway.invoke.model import Resolved
@@ -20,6 +20,7 @@ from klambda_gateway.routing.table import Entry
 from klambda_obs import logs
 
 AWAY: Final = "The event could not be stored now. Please try again."
+ABSENT: Final = "The store is not available now. Please try again."
 
 _log = logs.get("klambda.gateway.events")
 
@@ -41,6 +42,14 @@ class Keeper(Protocol):
 
     async def lookup(self, namespace: str, event_id: str) -> Record | None:
         """Find one. Raises StoreAway."""
+        ...
+
+    async def stats(self) -> list[QueueStats]:
+        """Describe the queues. Raises StoreAway."""
+        ...
+
+    async def redrive(self, function_uid: str) -> int:
+        """Take up again what failed; return how many. Raises StoreAway."""
         ...
 
 
@@ -103,7 +112,22 @@ class Intake:
         try:
             return await self._keeper.lookup(namespace, event_id)
         except StoreAway as error:
-            raise errors.unavailable("The store is not available now. Please try again.") from error
+            raise errors.unavailable(ABSENT) from error
+
+    async def queue(self, function_uid: str) -> QueueStats | None:
+        """Describe a function's queue; None: it is empty. Raises LambdaError 503."""
+        try:
+            found = await self._keeper.stats()
+        except StoreAway as error:
+            raise errors.unavailable(ABSENT) from error
+        return next((each for each in found if each.function_uid == function_uid), None)
+
+    async def redrive(self, function_uid: str) -> int:
+        """Take up again what failed; return how many. Raises LambdaError 503."""
+        try:
+            return await self._keeper.redrive(function_uid)
+        except StoreAway as error:
+            raise errors.unavailable(ABSENT) from error
 
 
 def _checked(body: bytes) -> bytes:

@@ -6,7 +6,8 @@ no attempt and wait 1 s, doubled up to 5 min. Before waiting we look ahead: a wa
 beyond the event's maximum age is not begun. Reserved concurrency 0 means: do not even try.
 
 Place: ``story`` asks before and after an attempt, and after a failed delivery. Invariants: pure;
-every path ends: in Over or Drop, or with an age that grows. Not here: where outcomes are told.
+every path ends: in Over or Drop, or with an age that grows (a pause: when somebody ends it). Not
+here: where outcomes are told.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ ZERO_RESERVED: Final = "ZeroReservedConcurrency"
 RECURSION: Final = "RecursiveInvocation"
 """Ours: AWS documents no condition for loops that it stops."""
 
+PAUSED_S: Final = 2.0
+"""How long an event of a paused function is put back for, and how often we look for its end."""
 GONE_LOOKS: Final = 3
 """A function that is unknown may be news that has not come yet: so often we look again."""
 
@@ -61,6 +64,7 @@ class Situation:
     """What the event's function is like now."""
 
     standing: Standing = "here"
+    paused: bool = False
     reserved: int | None = None
     looping: bool = False
 
@@ -100,6 +104,8 @@ def before(rules: Rules, waits: Waits, progress: Progress, situation: Situation)
         if progress.backoffs >= GONE_LOOKS:
             return Drop(reason=f"the function is {_WORDS[situation.standing]}")
         return _back_off(waits, progress)
+    if situation.paused:  # whatever its age: that is judged when the pause is over
+        return Again(delay=PAUSED_S, attempts=progress.attempts, backoffs=progress.backoffs)
     if situation.reserved == 0:
         return Over(condition=ZERO_RESERVED, attempts=progress.attempts)
     if situation.looping:

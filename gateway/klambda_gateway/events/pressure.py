@@ -52,4 +52,5 @@ class Pressures:
             limit=function.at_once,
             running=self._running((function.namespace, function.name)),
             waiting=sum(self._waiting(key) for key in entry.deployments()),
+            paused=function.events_paused,
         )

@@ -28,6 +28,7 @@ from klambda_gateway.events.client import StoreAway
 from klambda_gateway.events.courtesy import Courtesy
 from klambda_gateway.events.credit import START, Credits, Ending
 from klambda_gateway.events.metrics import EventMetrics
+from klambda_gateway.events.policy import PAUSED_S
 from klambda_obs import logs
 
 LIMIT: Final = 500
@@ -168,7 +169,13 @@ class Workers:
         self._taken = len(batch.events)
         # Without credit for somebody there may be more than we were given: look when one ends.
         self._starved = any(number <= 0 for number in credit.values()) or bool(batch.events)
-        return 0 if batch.events else batch.next_in
+        return 0 if batch.events else self._patience(batch.next_in)
+
+    def _patience(self, next_in: float | None) -> float | None:
+        """How long nothing can be due; the end of a pause is told by nobody."""
+        if not self._credits.pausing:
+            return next_in
+        return PAUSED_S if next_in is None else min(next_in, PAUSED_S)
 
     async def _give_back(self, batch: Batch) -> None:
         for leased in batch.events:
@@ -215,15 +222,11 @@ class Workers:
     async def _listening(self) -> None:
         while not self._stopping:
             try:
-                seen = self._news
-                news = await self._store.news(seen, NEWS_S)
+                self._news = await self._store.news(self._news, NEWS_S)
             except StoreAway:
                 await asyncio.sleep(AWAY_S)
-                self._wake.set()
-            else:
-                if news != seen:
-                    self._news = news
-                    self._wake.set()
+            # Without news, too: what others put into the same database is told by nobody.
+            self._wake.set()
 
     async def _renewing(self) -> None:
         """Renew; a lease that is refused twice is lost (once: its report was quicker)."""

@@ -80,6 +80,7 @@ class FunctionFacts:
     events: EventFacts | None = None
     dead_letter: str | None = None
     loops_allowed: bool = False
+    events_paused: bool = False
 
     @property
     def limit(self) -> int | None:
@@ -156,6 +157,7 @@ def function_facts(
         events=_events(spec),
         dead_letter=_dead_letter(spec),
         loops_allowed=spec.get("recursiveLoop") == "Allow",
+        events_paused=spec.get("asyncPaused") is True,
     )
 
 

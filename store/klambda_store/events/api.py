@@ -67,6 +67,7 @@ class EventsApi:
         app.router.add_post(PREFIX + "/renew", self.renew)
         app.router.add_post(PREFIX + "/retry", self.retry)
         app.router.add_post(PREFIX + "/settle", self.settle)
+        app.router.add_post(PREFIX + "/redrive", self.redrive)
         app.router.add_get(PREFIX + "/news", self.news, allow_head=False)
         app.router.add_get(PREFIX + "/queues", self.queues, allow_head=False)
         app.router.add_get(PREFIX + "/records/{namespace}/{id}", self.record, allow_head=False)
@@ -109,6 +110,17 @@ class EventsApi:
         """End events."""
         items = await _parts(request, wire.settlement_of)
         return _lost(await self._done(self._store.settle(items, self._now())))
+
+    async def redrive(self, request: web.Request) -> web.Response:
+        """Take up again what a function has failed at so far; what fails meanwhile stays."""
+        uid = (await _json(request)).get("function_uid")
+        if not isinstance(uid, str):
+            raise _bad("function_uid: not a text")
+        before, count = self._now(), 0
+        while found := await self._done(self._store.redrive(uid, before, self._now())):
+            count += found
+            self.arrivals.tell()
+        return json_answer(HTTPStatus.OK, {"redriven": count})
 
     async def news(self, request: web.Request) -> web.Response:
         """Wait for arrivals."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from klambda_core.events import (
     Event,
@@ -21,6 +21,9 @@ from klambda_core.events import (
     Record,
     Settlement,
 )
+
+REDRIVE_ROWS: Final = 500
+"""In small steps, between the others' work."""
 
 
 class EventStoreError(Exception):
@@ -84,6 +87,10 @@ class EventStore(Protocol):
 
     async def settle(self, items: Sequence[Settlement], now: float) -> set[str]:
         """End events; return the ids whose lease is lost."""
+        ...
+
+    async def redrive(self, function_uid: str, before: float, now: float) -> int:
+        """Take up again some of what a function failed at until then; return how many."""
         ...
 
     async def stats(self, now: float) -> list[QueueStats]:

@@ -26,7 +26,14 @@ from klambda_core.events import (
 )
 from klambda_store.events import rows, sql
 from klambda_store.events.fairness import Candidate, take_turns, wants
-from klambda_store.events.port import Corrupt, EventStoreError, NoSpace, Retention, Taken
+from klambda_store.events.port import (
+    REDRIVE_ROWS,
+    Corrupt,
+    EventStoreError,
+    NoSpace,
+    Retention,
+    Taken,
+)
 
 CONNECTIONS: Final = 8
 COMMAND_S: Final = 20.0
@@ -135,6 +142,12 @@ class PostgresEvents:
         """See the port."""
         async with self._transaction() as db:
             done: str = await db.execute(sql.SWEEP, now, SWEEP_ROWS)
+        return int(done.rpartition(" ")[2])
+
+    async def redrive(self, function_uid: str, before: float, now: float) -> int:
+        """See the port."""
+        async with self._transaction() as db:
+            done: str = await db.execute(sql.REDRIVE, function_uid, before, now, REDRIVE_ROWS)
         return int(done.rpartition(" ")[2])
 
     async def _fenced(self, statement: str, values: rows.Values) -> set[str]:

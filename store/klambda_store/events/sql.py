@@ -60,6 +60,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             WHERE settled_at IS NULL""",
         "CREATE INDEX events_expiring ON events (expires_at) WHERE settled_at IS NOT NULL",
     ),
+    (
+        """CREATE INDEX events_dead ON events (function_uid, settled_at)
+            WHERE state IN ('failed', 'undelivered')""",
+    ),
 )
 """One tuple of statements per version of the schema, never changed once released."""
 
@@ -114,7 +118,25 @@ SETTLE: Final = f"""UPDATE events SET lease = NULL, state = $3, {_OUTCOME}, sett
     WHERE id = $1 AND lease = $2 AND settled_at IS NULL"""
 FORGET: Final = "DELETE FROM events WHERE id = $1 AND lease = $2 AND settled_at IS NULL"
 
-LOOKUP: Final = f"""SELECT {_LEASED}, state, due_at, settled_at FROM events
+REDRIVE: Final = """UPDATE events SET settled_at = NULL, expires_at = NULL, lease = NULL,
+    received_at = $3, due_at = $3, backoffs = 0, leases = 0, redriven = redriven + 1,
+    state = CASE state WHEN 'failed' THEN 'queued' ELSE 'delivering' END,
+    attempts = CASE state WHEN 'failed' THEN 0 ELSE attempts END,
+    condition = CASE state WHEN 'failed' THEN NULL ELSE condition END,
+    error = CASE state WHEN 'failed' THEN NULL ELSE error END,
+    status_code = CASE state WHEN 'failed' THEN NULL ELSE status_code END,
+    executed_version = CASE state WHEN 'failed' THEN NULL ELSE executed_version END,
+    function_error = CASE state WHEN 'failed' THEN NULL ELSE function_error END,
+    response = CASE state WHEN 'failed' THEN NULL ELSE response END,
+    size = CASE state WHEN 'failed' THEN length(payload) ELSE size END
+    WHERE settled_at IS NOT NULL AND id IN (
+        SELECT id FROM events WHERE function_uid = $1 AND state IN ('failed', 'undelivered')
+            AND settled_at <= $2 ORDER BY settled_at LIMIT $4)"""
+"""From failed to queued, as if it had just come.
+
+From undelivered to delivering: only told again."""
+
+LOOKUP: Final = f"""SELECT {_LEASED}, state, due_at, settled_at, redriven FROM events
     WHERE namespace = $1 AND id = $2"""
 STATS: Final = """SELECT function_uid, count(*), min(received_at) FROM events
     WHERE settled_at IS NULL GROUP BY function_uid"""
@@ -214,6 +236,7 @@ def record_of(row: Sequence[Any], now: float) -> Record:
         error=row[14],
         pending=pending_of(row[15]),
         response=_response_of(row),
+        redriven=row[23],
     )
 
 

@@ -29,7 +29,14 @@ from klambda_core.events import (
 )
 from klambda_store.events import rows, sql
 from klambda_store.events.fairness import take_turns, wants
-from klambda_store.events.port import Corrupt, EventStoreError, NoSpace, Retention, Taken
+from klambda_store.events.port import (
+    REDRIVE_ROWS,
+    Corrupt,
+    EventStoreError,
+    NoSpace,
+    Retention,
+    Taken,
+)
 from klambda_store.events.writer import Writer, connect
 
 RESERVE: Final = 32 << 20
@@ -44,7 +51,7 @@ _LITE: Final = {
     name: sql.for_sqlite(getattr(sql, name))
     for name in (
         *("PUT", "FUNCTIONS", "NEXT", "DUE", "TAKE", "RENEW", "RETRY", "SETTLE", "FORGET"),
-        *("LOOKUP", "STATS", "NAME", "SWEEP", "MIGRATED", "EXPORT", "IMPORT"),
+        *("LOOKUP", "STATS", "NAME", "SWEEP", "MIGRATED", "EXPORT", "IMPORT", "REDRIVE"),
     )
 }
 
@@ -139,6 +146,11 @@ class SqliteEvents:
     async def sweep(self, now: float) -> int:
         """See the port."""
         return await self._write(lambda db: db.execute(_LITE["SWEEP"], (now, SWEEP_ROWS)).rowcount)
+
+    async def redrive(self, function_uid: str, before: float, now: float) -> int:
+        """See the port."""
+        values = (function_uid, before, now, REDRIVE_ROWS)
+        return await self._write(lambda db: db.execute(_LITE["REDRIVE"], values).rowcount)
 
     # --- reading ----------------------------------------------------------------------------------
 

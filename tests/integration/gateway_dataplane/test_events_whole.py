@@ -17,7 +17,7 @@ from tests.integration.gateway_dataplane.test_gateway_process import (
     name,
     settled,
 )
-from tests.support.lookup import look
+from tests.support.lookup import ask, look
 from tests.support.messaging import queues, sqs
 
 __all__ = ["name"]
@@ -161,6 +161,32 @@ def test_reserved_concurrency_holds_while_events_queue_up(
     for number, request_id in enumerate(sent):
         wait_for(lambda known=request_id: "SettledAt" in look(client, known), "it is over", 60)
         assert look(client, request_id)["ResponsePayload"] == number
+
+
+def test_a_paused_queue_waits_and_what_failed_is_run_again(
+    control_plane: ControlPlane, name: str
+) -> None:
+    source = "def handler(event, context):\n    raise ValueError('broken')\n"
+    client = create(control_plane, name, source)
+    client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    failed = send(client, name, 1)
+    wait_for(lambda: look(client, failed)["State"] == "Failed", "it failed")
+    assert ask(client, "PUT", f"async-queues/{name}", {"Paused": True})["Paused"]
+    client.update_function_code(
+        FunctionName=name, ZipFile=code("def handler(event, context):\n    return event\n")
+    )
+    settled(client, name)
+    sent = [send(control_plane.client(number % 2), name, number) for number in range(12)]
+    assert ask(client, "POST", f"async-queues/{name}/redrive") == {"Redriven": 1}
+    wait_for(lambda: ask(client, "GET", f"async-queues/{name}")["Depth"] == 13, "all wait")
+    assert look(client, failed)["Redriven"] == 1
+    assert not any("SettledAt" in look(client, each) for each in sent)
+    assert not ask(client, "PUT", f"async-queues/{name}", {"Paused": False})["Paused"]
+    for number, request_id in [*enumerate(sent), (1, failed)]:
+        wait_for(lambda known=request_id: "SettledAt" in look(client, known), "it is over", 60)
+        shown = look(client, request_id)
+        found = (shown["State"], shown["ResponsePayload"], shown["Attempts"])
+        assert found == ("Succeeded", number, 1), "a pause uses no attempt"
 
 
 def test_a_gateway_that_is_told_to_end_finishes_its_events(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -237,3 +238,51 @@ async def test_queues_are_described(store: EventStore) -> None:
     assert (found["a"].depth, found["a"].oldest_age) == (2, 20.0)
     assert (found["b"].depth, found["b"].oldest_age) == (1, 10.0)
     assert (found["a"].namespace, found["a"].function_uid) == ("default", "uid-a")
+
+
+async def test_what_failed_is_taken_up_again_as_if_it_had_just_come(store: EventStore) -> None:
+    good, bad, untold, others = event(), event(), event(), event("other")
+    await store.put([good, bad, untold, others], NOW)
+    failed = Response(
+        status_code=200, executed_version="7", function_error="Unhandled", payload=b"{}"
+    )
+    pending = (Delivery(kind="on-failure", target="arn:q"),)
+    ends: dict[str, dict[str, Any]] = {
+        good.id: {},
+        bad.id: {"state": "failed", "condition": "RetriesExhausted", "response": failed},
+        untold.id: {
+            "state": "undelivered", "condition": "RetriesExhausted", "pending": pending,
+            "error": "no", "response": failed,
+        },
+        others.id: {"state": "failed", "condition": "RetriesExhausted"},
+    }  # fmt: skip
+    for each in (await store.lease(wants(), NOW)).events:
+        await store.settle([settled(each, **ends[each.event.id])], NOW + 5)
+    assert await store.redrive("uid-f", NOW + 4, NOW + 10) == 0, "what fails later stays"
+    assert await store.redrive("uid-f", NOW + 5, NOW + 10) == 2
+    assert await store.redrive("uid-f", NOW + 10, NOW + 10) == 0
+    taken = {each.event.id: each for each in (await store.lease(wants(), NOW + 11)).events}
+    assert set(taken) == {bad.id, untold.id}
+    again = taken[bad.id]
+    assert (again.event, again.age, again.attempts, again.leases) == (bad, 1.0, 0, 1)
+    assert (again.condition, again.error, again.response, again.pending) == (None, None, None, ())
+    told = taken[untold.id]
+    assert (told.condition, told.error, told.pending) == ("RetriesExhausted", "no", pending)
+    assert (told.response, told.attempts, told.backoffs) == (failed, 1, 0)
+    record = await store.lookup("default", bad.id, NOW + 11)
+    assert record is not None
+    assert (record.state, record.redriven, record.received_at) == ("queued", 1, NOW + 10)
+    assert await store.settle([settled(each) for each in taken.values()], NOW + 12) == set()
+    assert await store.redrive("uid-f", NOW + 20, NOW + 20) == 0
+
+
+async def test_two_who_redrive_at_once_do_it_once(store: EventStore) -> None:
+    await store.put([event() for _ in range(600)], NOW)
+    while taken := (await store.lease(wants(1000, default_credit=1000), NOW)).events:
+        await store.settle([settled(each, state="failed") for each in taken], NOW)
+    counts = await asyncio.gather(*(store.redrive("uid-f", NOW, NOW + 1) for _ in range(4)))
+    while rest := await store.redrive("uid-f", NOW, NOW + 1):
+        counts.append(rest)
+    assert sum(counts) == 600
+    (queue,) = await store.stats(NOW + 1)
+    assert queue.depth == 600

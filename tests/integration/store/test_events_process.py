@@ -9,6 +9,7 @@ import random
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -21,8 +22,10 @@ from klambda_core.events import Delivery, Response
 from klambda_core.tickets import ticket
 from klambda_gateway.events import client as client_module
 from klambda_gateway.events.client import StoreAway, StoreEvents, StoreFull
+from klambda_store.events.postgres import PostgresEvents
 from klambda_store.events.sqlite import FILE, RESERVE, SqliteEvents
 from tests.support.events import event, retry, settled, wants
+from tests.support.postgres import Postgres
 from tests.support.store import KEY, Process
 
 Start = Callable[..., Process]
@@ -67,6 +70,11 @@ async def test_an_events_way_over_the_wire(start: Start, tmp_path: Path) -> None
         assert again.condition == "RetriesExhausted"
         assert not await client.settle(settled(mine)), "the old lease"
         assert await client.settle(settled(again, state="failed"))
+        assert await client.redrive(one.function_uid) == 1
+        record = await client.lookup("default", one.id)
+        assert record is not None
+        assert (record.state, record.redriven) == ("queued", 1)
+        assert await client.redrive("nobody") == 0
         assert await client.lookup("default", "nobody") is None
         assert store.end() == 0
 
@@ -97,7 +105,7 @@ async def test_without_a_ticket_nothing_is_done(start: Start, tmp_path: Path) ->
     base = f"http://127.0.0.1:{store.port}/v1/events"
     async with aiohttp.ClientSession() as session:
         for method, path in (
-            *(("POST", each) for each in ("", "/lease", "/renew", "/retry", "/settle")),
+            *(("POST", each) for each in ("", "/lease", "/renew", "/retry", "/settle", "/redrive")),
             *(("GET", each) for each in ("/news", "/queues", "/records/default/x")),
         ):
             async with session.request(method, base + path) as answer:
@@ -109,6 +117,7 @@ async def test_without_a_ticket_nothing_is_done(start: Start, tmp_path: Path) ->
             ("/lease", b'{"holder":1}'),
             ("/renew", b'{"leases":[1]}'),
             ("/settle", b"{"),
+            ("/redrive", b'{"function_uid":1}'),
         ):
             signed = ticket(KEY, "POST", "/v1/events" + path, now=time.time())
             async with session.post(f"{base}{path}?{signed}", data=body) as answer:
@@ -263,21 +272,51 @@ async def test_a_backup_while_it_runs_can_be_restored(start: Start, tmp_path: Pa
         assert await leased(client) == {each.id for each in events[:-1]}
 
 
+async def test_a_copy_is_put_back_beside_a_running_store(start: Start, tmp_path: Path) -> None:
+    """As docs/operations.md says: what is not there any more comes back, the rest stays."""
+    data, copy = tmp_path / "data", tmp_path / "data" / "restore"
+    store = start(data)
+    store.wait()
+    async with talking(store) as client:
+        lost, done, later = event(), event("done"), event()
+        await client.put(lost)
+        await client.put(done)
+        copy.mkdir()
+        live = sqlite3.connect(data / FILE)
+        live.execute("VACUUM INTO ?", [str(copy / FILE)])
+        live.execute("DELETE FROM events WHERE id = ?", [lost.id])
+        live.commit()
+        live.close()
+        (mine,) = (await client.lease(wants())).events
+        assert await client.settle(settled(mine))
+        await client.put(later)
+        command = [sys.executable, "-m", "klambda_store.events.move", str(copy), str(data)]
+        moved = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
+        assert (moved.returncode, moved.stdout) == (0, "2 events and records moved\n"), moved.stderr
+        record = await client.lookup("default", done.id)
+        assert record is not None
+        assert record.state == "succeeded", "what was settled since does not run again"
+        assert await leased(client) == {lost.id, later.id}
+
+
 @pytest.mark.full
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_a_restart_with_a_hundred_thousand_waiting_serves_at_once(
-    start: Start, tmp_path: Path
+    start: Start, tmp_path: Path, postgres: Postgres, kind: str
 ) -> None:
-    kept = SqliteEvents(tmp_path)
+    url = postgres.fresh_database() if kind == "postgresql" else ""
+    kept: SqliteEvents | PostgresEvents = PostgresEvents(url) if url else SqliteEvents(tmp_path)
     await kept.open()
     for _ in range(100):
         await kept.put([event("long") for _ in range(1000)], 1_790_000_000.0)
     await kept.put([event("short")], 1_790_000_001.0)
     await kept.close()
     began = time.monotonic()
-    store = start(tmp_path)
+    store = start(tmp_path, **({"KLAMBDA_EVENTS_DATABASE_URL": url} if url else {}))
     store.wait()
     async with talking(store) as client:
         first = (await client.lease(wants(2))).events
+        print(f"{kind}: served {time.monotonic() - began:.2f} s after the start of the process")
         assert time.monotonic() - began < 20, "the goal is 5 s on an idle machine"
         assert {each.event.function for each in first} == {"long", "short"}, "in turns"
         before = store.peak_memory()

@@ -28,7 +28,7 @@ import botocore.config
 from klambda_core.code import CodeRef
 from klambda_core.crd import Function, Image, Version
 from klambda_core.digest import function_digest, snapshot_digest
-from klambda_core.events import Event, Record
+from klambda_core.events import Event, QueueStats, Record
 from klambda_core.kinds import ALIAS, FUNCTION, VERSION, Kind
 from klambda_core.urls import UrlPlace, url_id
 from klambda_gateway.api.call import Services
@@ -281,6 +281,8 @@ class FakeEvents:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.records: dict[tuple[str, str], Record] = {}
+        self.queues: list[QueueStats] = []
+        self.redriven: list[str] = []
         self.problem: Exception | None = None
 
     async def put(self, event: Event) -> None:
@@ -292,6 +294,17 @@ class FakeEvents:
         if self.problem is not None:
             raise self.problem
         return self.records.get((namespace, event_id))
+
+    async def stats(self) -> list[QueueStats]:
+        if self.problem is not None:
+            raise self.problem
+        return self.queues
+
+    async def redrive(self, function_uid: str) -> int:
+        if self.problem is not None:
+            raise self.problem
+        self.redriven.append(function_uid)
+        return 7
 
     def entry(self, namespace: str, name: str) -> Entry | None:
         facts = FunctionFacts(

@@ -87,5 +87,7 @@ def test_the_situation() -> None:
     assert situation(None, "uid-f", looping=False) == Situation(standing="unknown")
     assert situation(entry(), "uid-g", looping=True) == Situation(standing="recreated")
     assert situation(entry(), "uid-f", looping=True) == Situation(looping=True)
+    assert situation(entry(asyncPaused=True), "uid-f", looping=False) == Situation(paused=True)
+    assert situation(entry(asyncPaused="x"), "uid-f", looping=False) == Situation()
     allowed = entry(recursiveLoop="Allow", reservedConcurrentExecutions=0)
     assert situation(allowed, "uid-f", looping=True) == Situation(reserved=0)

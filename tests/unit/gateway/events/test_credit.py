@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klambda_gateway.events.credit import Credits, Ending, Pressure, allowance
+from klambda_gateway.events.credit import KEPT, Credits, Ending, Pressure, allowance
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ from klambda_gateway.events.credit import Credits, Ending, Pressure, allowance
         (50, 0, Pressure(limit=1000), 5),
         (5, 0, Pressure(limit=3), 3),
         (50, 0, Pressure(limit=0), 1),  # reserved 0 ends at the policy, which needs the event
+        (50, 9, Pressure(limit=1000, running=9, paused=True), 0),
         # the room that synchronous requests leave
         (50, 30, Pressure(limit=100, running=90), 40),
         (50, 10, Pressure(limit=100, running=70), 15),
@@ -61,6 +62,24 @@ def test_windows_grow_by_one_and_are_halved() -> None:
         credit.took("f")
         credit.ended("f", "throttled")
     assert credit.of("f") == 1, "never none"
+
+
+def test_a_paused_function_has_no_credit_until_it_goes_on() -> None:
+    paused = {"f"}
+    credit = Credits(lambda uid: Pressure(limit=1000, paused=uid in paused))
+    assert (credit.all(), credit.pausing) == ({}, False), "known by its first event only"
+    for uid in ("f", "g"):
+        credit.took(uid)
+        credit.ended(uid, "other")
+    assert (credit.all(), credit.pausing) == ({"f": 0}, True)
+    paused.clear()
+    assert (credit.all(), credit.pausing) == ({}, False)
+    assert credit.of("f") == 5
+    paused |= {f"f{number}" for number in range(KEPT + 1)}
+    for uid in sorted(paused):
+        credit.took(uid)
+        credit.ended(uid, "other")
+    assert len(credit.all()) == KEPT, "not everything is remembered"
 
 
 def test_what_teaches_nothing_is_forgotten() -> None:

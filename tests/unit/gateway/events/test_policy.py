@@ -54,6 +54,9 @@ HERE = Situation()
         (LAMBDAS, progress(), Situation(reserved=0), over("ZeroReservedConcurrency", 0)),
         (LAMBDAS, progress(1), Situation(reserved=0), over("ZeroReservedConcurrency", 1)),
         (LAMBDAS, progress(), Situation(reserved=1), None),
+        # paused: it waits, whatever else; nothing is counted (ours, docs/adr)
+        (LAMBDAS, progress(1, 3, 99_999), Situation(paused=True), again(2, 1, 3)),
+        (LAMBDAS, progress(), Situation(paused=True, reserved=0, looping=True), again(2)),
         # loops are stopped (c: after 16 passes)
         (LAMBDAS, progress(), Situation(looping=True), over("RecursiveInvocation", 0)),
         # a function that is not known is looked for again before the event is dropped

@@ -40,6 +40,9 @@ def test_a_function_that_came_by_is_known() -> None:
     reserved = pressures(replace(FUNCTION, reserved=4))
     reserved.learn(event("f"))
     assert reserved.of("uid-f").limit == 4
+    paused = pressures(replace(FUNCTION, events_paused=True))
+    paused.learn(event("f"))
+    assert paused.of("uid-f").paused
     gone = pressures(None)
     gone.learn(event("f"))
     assert gone.of("uid-f") == Pressure(limit=1000)

@@ -13,7 +13,8 @@ from klambda_gateway.events.client import StoreAway
 from klambda_gateway.events.courtesy import PACE_LONGEST_S, SMALL_GROUP, Courtesy
 from klambda_gateway.events.credit import Credits, Ending, Pressure
 from klambda_gateway.events.metrics import EventMetrics
-from klambda_gateway.events.workers import LIMIT, Workers
+from klambda_gateway.events.policy import PAUSED_S
+from klambda_gateway.events.workers import LIMIT, NEWS_S, Workers
 from klambda_obs.metrics import Metrics
 from tests.support.events import event
 from tests.support.virtualtime import run_virtual
@@ -83,7 +84,9 @@ async def working(store: Store, work_on: Callable[[Leased], Awaitable[Ending]], 
     workers = Workers(
         store,
         work_on,
-        credits=Credits(lambda _: more.get("pressure", Pressure(limit=1000))),
+        credits=Credits(
+            more.get("pressures", lambda _: more.get("pressure", Pressure(limit=1000)))
+        ),
         metrics=EventMetrics(metrics),
         holder="gw",
     )
@@ -119,7 +122,36 @@ def test_events_are_worked_on_as_they_come_and_credit_grows() -> None:
             assert workers.in_hand() == 0
             asked = len(store.requests)
             await asyncio.sleep(100)
-            assert len(store.requests) == asked, "nothing to do: nothing is asked"
+            assert len(store.requests) - asked <= 100 / NEWS_S, "hardly asked with nothing to do"
+
+    run_virtual(story())
+
+
+def test_the_end_of_a_pause_is_seen_though_nobody_tells_of_it() -> None:
+    async def story() -> None:
+        store, paused = Store(), {"uid-f"}
+        done: list[Leased] = []
+
+        async def work_on(leased: Leased) -> Ending:
+            if leased.event.function_uid in paused:
+                store.put(leased.event)
+                return "other"
+            done.append(leased)
+            return "completed"
+
+        def pressure(uid: str) -> Pressure:
+            return Pressure(limit=1000, paused=uid in paused)
+
+        store.put(*(event() for _ in range(20)))
+        async with working(store, work_on, pressures=pressure):
+            await asyncio.sleep(10)
+            asked = len(store.requests)
+            await asyncio.sleep(100)
+            assert len(store.requests) - asked <= 100 / PAUSED_S + 100 / NEWS_S
+            assert len(store.waiting) == 20
+            paused.clear()
+            await asyncio.sleep(2 * PAUSED_S)
+            assert (len(done), store.waiting) == (20, [])
 
     run_virtual(story())
 
