@@ -32,6 +32,7 @@ from klambda_gateway.auth.keys import Keys
 from klambda_gateway.auth.rbac import Rbac
 from klambda_gateway.auth.sessions import Mint, Sessions
 from klambda_gateway.blobs import Blobs
+from klambda_gateway.changes import Changes
 from klambda_gateway.code.fetching import Fetcher
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.code.shelf import Shelf
@@ -42,10 +43,10 @@ from klambda_gateway.images.finder import ImageFinder
 from klambda_gateway.images.secrets import PullSecrets
 from klambda_gateway.instances.assignment import Assignments
 from klambda_gateway.instances.credentials import SessionCredentials
-from klambda_gateway.instances.deployments import DeploymentFacts
 from klambda_gateway.instances.family import Families, Function
 from klambda_gateway.instances.frames import Frame
-from klambda_gateway.instances.pods import DeploymentKey, PodFacts
+from klambda_gateway.instances.phases import StartPhases
+from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.instances.server import InstanceServer
 from klambda_gateway.invoke.metrics import Measured
@@ -67,10 +68,7 @@ from klambda_gateway.wire.server import HttpServer
 from klambda_gateway.wire.urls import UrlFront
 from klambda_kube.api import Api
 from klambda_kube.trust import trusting
-from klambda_obs import logs
 from klambda_obs.metrics import Metrics
-
-_log = logs.get("klambda.gateway")
 
 
 class Gateway:
@@ -83,7 +81,6 @@ class Gateway:
         self.metrics = metrics
         self._api = api
         self._key = key
-        self._preparing: set[asyncio.Task[None]] = set()
         watched = settings.watch_namespaces
         self.urls = UrlTable(partial(url_id, key))
         self.provisioning = Provisioning()
@@ -125,7 +122,15 @@ class Gateway:
         self._compose_instances()
         self._compose_scaling()
         self._compose_invoking()
-        self.mirrors.listen(self)
+        self.mirrors.listen(
+            Changes(
+                self.registry,
+                self.server,
+                self.families,
+                demand=self.scale.demand,
+                starter=self.scale.starter,
+            )
+        )
         self._gauges()
 
     # --- composition ------------------------------------------------------------------------------
@@ -137,9 +142,7 @@ class Gateway:
             credentials=SessionCredentials(self.mint, time.time).of,
             endpoints=self.settings.endpoints,
         )
-        self._phases = self.metrics.histogram(
-            "start_phase_seconds", "Phases of an instance's start, in init's words.", ("phase",)
-        )
+        self._phases = StartPhases(self.metrics)
         self.server = InstanceServer(
             self.registry,
             self.assignments,
@@ -165,7 +168,7 @@ class Gateway:
             registry=self.registry,
             server=self.server,
             families=self.families,
-            prepare=self._prepare,
+            prepare=self.assignments.begin,
         )
         self.sweeper = Sweeper(
             api,
@@ -323,59 +326,6 @@ class Gateway:
         for key in keys:
             self.scale.demand.retire(key)
 
-    def _prepare(self, key: DeploymentKey) -> None:
-        task = asyncio.get_running_loop().create_task(self.assignments.prepare(key))
-        self._preparing.add(task)
-        task.add_done_callback(self._prepared)
-
-    def _prepared(self, task: asyncio.Task[None]) -> None:
-        self._preparing.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.warning("code-not-prepared", error=str(error))
-
     def _started(self, key: DeploymentKey, frame: Frame) -> None:
-        """Take an instance's account of its start."""
         self.scale.demand.works(key)
-        phases = {
-            name.removesuffix("Ms"): value
-            for name, value in frame.header.items()
-            if name in PHASES and isinstance(value, int | float)
-        }
-        for name, value in phases.items():
-            self._phases.labels(name).observe(value / 1000)
-        _log.info(
-            "instance-started", namespace=key.namespace, deployment=key.name, milliseconds=phases
-        )
-
-    # --- Listener of the mirrors ------------------------------------------------------------------
-
-    def pod_seen(self, pod: PodFacts) -> None:
-        """Take a new or changed pod."""
-        self.registry.see_pod(pod)
-        self.server.verify(pod)
-        self.scale.demand.see_pod(pod)
-
-    def pod_gone(self, pod: PodFacts) -> None:
-        """Take a deleted pod."""
-        self.registry.lose_pod(pod)
-        self.server.give_up(pod.uid)
-        self.scale.demand.lose_pod(pod)
-
-    def deployment_changed(self, key: DeploymentKey, facts: DeploymentFacts | None) -> None:
-        """Take a changed or deleted Deployment."""
-        self.families.changed(key, facts)
-        if facts is None:
-            self.scale.starter.forget(key)
-            self.scale.demand.retire(key)
-        else:
-            self.scale.demand.check(key)
-
-    def gateways_changed(self) -> None:
-        """Tell instances where the gateways are now."""
-        self.server.announce_peers()
-
-
-PHASES = frozenset(
-    f"{name}Ms" for name in ("schedule", "dial", "assign", "fetch", "unpack", "runtime", "total")
-)
-"""Members of frame 24: bounded, for they become a label."""
+        self._phases.note(key, frame)

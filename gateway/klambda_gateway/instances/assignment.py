@@ -102,6 +102,7 @@ class Assignments:
         self._credentials = credentials
         self._endpoints = endpoints
         self._cache = cache or CodeCache()
+        self._ahead: set[asyncio.Task[None]] = set()
         self._fetches: dict[tuple[str, str], asyncio.Task[bytes | None]] = {}
 
     async def package(self, pod: PodFacts, initialization: str = ON_DEMAND) -> Package:
@@ -136,8 +137,19 @@ class Assignments:
             return {"code": {"url": self._blobs.url(namespace, sha256)}}, b""
         return {"code": {"inline": True}}, code
 
+    def begin(self, key: DeploymentKey) -> None:
+        """Fetch small code ahead, beside whatever goes on; failures show when it is needed."""
+        task = asyncio.get_running_loop().create_task(self.prepare(key))
+        self._ahead.add(task)
+        task.add_done_callback(self._begun)
+
+    def _begun(self, task: asyncio.Task[None]) -> None:
+        self._ahead.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("code-not-prepared", error=str(error))
+
     async def prepare(self, key: DeploymentKey) -> None:
-        """Fetch small code ahead; failures show when it is needed."""
+        """Fetch small code. Raises KubeError."""
         try:
             code = (await self._read(key)).get("code")
         except NoAssignment:
