@@ -34,6 +34,11 @@ def unsupported(operation: str) -> LambdaError:
     return invalid_parameter(f"The operation {operation} is not supported by this installation.")
 
 
+def invalid_marker() -> LambdaError:
+    """A ``Marker`` that no page of this list gave (O: AWS's words for it are not documented)."""
+    return invalid_parameter("Invalid marker.")
+
+
 def request_too_big(limit: int, operation: str) -> LambdaError:
     """The request itself over its limit (L; D: recorded with its body from function URLs)."""
     return LambdaError(

@@ -100,7 +100,7 @@ async def list_aliases(services: Services, call: Call) -> Reply:
     wanted = call.input.get("FunctionVersion")
     if wanted is not None:
         aliases = [alias for alias in aliases if alias_version(alias) == wanted]
-    shown, marker = page(aliases, call.input, lambda alias: alias.spec.name)
+    shown, marker = page(aliases, call, lambda alias: alias.spec.name)
     documents = [_shown(alias, function, call) for alias in shown]
     return Reply(document=with_marker({"Aliases": documents}, marker))
 

@@ -84,7 +84,7 @@ async def list_function_event_invoke_configs(services: Services, call: Call) -> 
         for qualifier, holder in sorted(holders, key=lambda row: row[0])
         if (config := holder.spec.event_invoke_config) is not None
     ]
-    shown, marker = page(rows, call.input, lambda row: row[0])
+    shown, marker = page(rows, call, lambda row: row[0])
     documents = [row[1] for row in shown]
     return Reply(document=with_marker({"FunctionEventInvokeConfigs": documents}, marker))
 

@@ -104,7 +104,7 @@ async def list_event_source_mappings(services: Services, call: Call) -> Reply:
         if not items and await services.objects.function(call.namespace, target.name) is None:
             raise errors.function_not_found(target.arn)
     items.sort(key=lambda each: each.uid)
-    shown, marker = page(items, call.input, lambda each: each.uid, most=_PAGE)
+    shown, marker = page(items, call, lambda each: each.uid, most=_PAGE)
     documents = [_shown(each, call) for each in shown]
     return Reply(document=with_marker({"EventSourceMappings": documents}, marker))
 

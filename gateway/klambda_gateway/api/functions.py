@@ -167,7 +167,7 @@ async def list_functions(services: Services, call: Call) -> Reply:
     if call.input.get("MasterRegion", "ALL") != "ALL":
         functions = []  # The master region of replicas at the edge, of which there are none.
     if call.input.get("FunctionVersion") != "ALL":
-        chosen, marker = page(functions, call.input, lambda f: f.aws_name)
+        chosen, marker = page(functions, call, lambda f: f.aws_name)
         documents = [function_configuration(f, place, state=False) for f in chosen]
         return Reply(document=with_marker({"Functions": documents}, marker))
     rows: list[tuple[str, Json]] = []
@@ -181,7 +181,7 @@ async def list_functions(services: Services, call: Call) -> Reply:
             key = _row_key(owner.aws_name, version.spec.version)
             rows.append((key, version_configuration(version, place, state=False)))
     rows.sort(key=lambda row: row[0])
-    shown, marker = page(rows, call.input, lambda row: row[0])
+    shown, marker = page(rows, call, lambda row: row[0])
     return Reply(document=with_marker({"Functions": [row[1] for row in shown]}, marker))
 
 

@@ -100,7 +100,7 @@ async def list_layer_versions(services: Services, call: Call) -> Reply:
     """ListLayerVersions: newest first; an unknown layer has none."""
     given, name = call.input, own_name(call)
     found = _matching(_living(services, call, await _named(services, call, name)), given)
-    shown, marker = page(found, given, lambda layer: f"{_NEWEST_FIRST - layer.spec.version:08d}")
+    shown, marker = page(found, call, lambda layer: f"{_NEWEST_FIRST - layer.spec.version:08d}")
     documents = [_item(call, layer) for layer in shown]
     return Reply(document=with_marker({"LayerVersions": documents}, marker))
 
@@ -111,7 +111,7 @@ async def list_layers(services: Services, call: Call) -> Reply:
     newest: dict[str, LayerVersion] = {}
     for layer in _matching(_living(services, call, everything), call.input):
         newest.setdefault(layer.spec.layer_name, layer)
-    shown, marker = page(sorted(newest.items()), call.input, lambda pair: pair[0])
+    shown, marker = page(sorted(newest.items()), call, lambda pair: pair[0])
     documents = [
         {
             "LayerName": name,

@@ -82,7 +82,7 @@ async def list_provisioned_concurrency_configs(services: Services, call: Call) -
         for qualifier, item in sorted(items, key=lambda row: row[0])
         if item.spec.provisioned_concurrent_executions is not None
     ]
-    shown, marker = page(rows, call.input, lambda row: row[0])
+    shown, marker = page(rows, call, lambda row: row[0])
     documents = [row[1] for row in shown]
     return Reply(document=with_marker({"ProvisionedConcurrencyConfigs": documents}, marker))
 

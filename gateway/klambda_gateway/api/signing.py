@@ -77,7 +77,7 @@ async def list_code_signing_configs(services: Services, call: Call) -> Reply:
     """ListCodeSigningConfigs."""
     items = await services.objects.items(CodeSigningConfig, call.namespace)
     items.sort(key=lambda each: each.name)
-    shown, marker = page(items, call.input, lambda each: each.name)
+    shown, marker = page(items, call, lambda each: each.name)
     documents = [_shown(each, call) for each in shown]
     return Reply(document=with_marker({"CodeSigningConfigs": documents}, marker))
 
@@ -85,7 +85,7 @@ async def list_code_signing_configs(services: Services, call: Call) -> Reply:
 async def list_functions_by_code_signing_config(services: Services, call: Call) -> Reply:
     """ListFunctionsByCodeSigningConfig: unqualified ARNs, by name."""
     users = await _users(services, call, await _found(services, call))
-    shown, marker = page(users, call.input, lambda each: each.aws_name)
+    shown, marker = page(users, call, lambda each: each.aws_name)
     place = place_of(call)
     arns = [place.function_arn(each.aws_name) for each in shown]
     return Reply(document=with_marker({"FunctionArns": arns}, marker))

@@ -98,7 +98,7 @@ async def list_function_url_configs(services: Services, call: Call) -> Reply:
         if each.spec.url is not None
         for qualifier in (each.spec.name if isinstance(each, Alias) else None,)
     ]
-    shown, marker = page(rows, call.input, lambda row: row[0] or " ")
+    shown, marker = page(rows, call, lambda row: row[0] or " ")
     documents = [row[1] for row in shown]
     return Reply(document=with_marker({"FunctionUrlConfigs": documents}, marker))
 

@@ -100,5 +100,5 @@ async def list_versions_by_function(services: Services, call: Call) -> Reply:
     for version in await services.objects.versions(function):
         document = version_configuration(version, place, state=False)
         rows.append((f"{version.spec.version:08d}", document))
-    shown, marker = page(rows, call.input, lambda row: row[0])
+    shown, marker = page(rows, call, lambda row: row[0])
     return Reply(document=with_marker({"Versions": [row[1] for row in shown]}, marker))

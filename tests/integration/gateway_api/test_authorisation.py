@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import secrets
-import time
-import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -15,89 +12,33 @@ from typing import Any
 import botocore.exceptions
 import pytest
 
-from klambda_core.kinds import FUNCTION, SECRET, VERSION
-from tests.integration.gateway_api.conftest import HOME, Rig
+from klambda_core.kinds import FUNCTION, VERSION
+from tests.integration.gateway_api.account import (
+    ROLE,
+    Account,
+    account,
+    code_of,
+    eventually,
+    package,
+)
+from tests.integration.gateway_api.conftest import Rig
 from tests.support.rights import grant
 
-ROLE = "arn:aws:iam::000000000000:role/r"
 ACCESS_DENIED = "AccessDeniedException"
-
-
-def eventually(holds: Callable[[], bool], within: float = 60.0) -> None:
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def package() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("f.py", "def h(e, c): return 1")
-    return buffer.getvalue()
-
-
-def code_of(call: Callable[[], Any]) -> str:
-    try:
-        call()
-    except botocore.exceptions.ClientError as error:
-        return str(error.response["Error"]["Code"])
-    return "passed"
 
 
 def answers(call: Callable[[Any], Any], client: Any, expected: str) -> bool:
     return code_of(lambda: call(client)) == expected
 
 
-class Account:
-    """A namespace with people in it."""
-
-    def __init__(self, rig: Rig, namespace: str) -> None:
-        self.rig = rig
-        self.namespace = namespace
-        rig.server.create_namespace(namespace)
-
-    def key(self, **data: str) -> str:
-        """Make an access key as `kubectl create secret generic --type` does; its Secret's name."""
-        name = f"key-{secrets.token_hex(4)}"
-        body = {
-            "metadata": {"name": name},
-            "type": "klambda.io/access-key",
-            "stringData": {
-                "accessKeyId": "AKIA" + secrets.token_hex(8).upper(),
-                "secretAccessKey": secrets.token_hex(20),
-                "namespace": self.namespace,
-                **data,
-            },
-        }
-        assert self.rig.server.request("POST", SECRET.path(HOME), body)[0] == 201
-        return name
-
-    def client(self, service: str = "lambda", **data: str) -> Any:
-        """A client with a new key that the gateway knows already."""
-        client = self.rig.client(service, secret=self.key(**data))
-        probe = client.list_functions if service == "lambda" else client.get_caller_identity
-        eventually(lambda: code_of(probe) != "UnrecognizedClientException")
-        return client
-
-    def create(self, client: Any, name: str) -> None:
-        client.create_function(
-            FunctionName=name, Runtime="python3.13", Handler="f.h", Role=ROLE,
-            Code={"ZipFile": package()},
-        )  # fmt: skip
-        self.rig.settle(self.namespace)
-
-
 @pytest.fixture(scope="module")
 def team(rig: Rig) -> Account:
-    return Account(rig, f"team-{secrets.token_hex(3)}")
+    return account(rig, "team")
 
 
 @pytest.fixture(scope="module")
 def developer(team: Account) -> Any:
-    grant(team.rig.server, team.namespace, "klambda-developer", user="dora")
-    client = team.client(user="dora")
-    eventually(lambda: code_of(client.list_functions) == "passed")
+    client = team.member("klambda-developer", "dora")
     team.create(client, "area")
     return client
 
@@ -217,10 +158,8 @@ def test_rights_to_one_functions_parts_to_one_qualifier_and_to_one_layer(
 
 
 def test_accounts_are_isolated(team: Account, developer: Any) -> None:
-    other = Account(team.rig, f"team-{secrets.token_hex(3)}")
-    grant(team.rig.server, other.namespace, "klambda-admin", user="olga")
-    admin = other.client(user="olga")
-    eventually(lambda: code_of(admin.list_functions) == "passed")
+    other = account(team.rig, "team")
+    admin = other.member("klambda-admin", "olga")
     other.create(admin, "area")
     mine = admin.get_function(FunctionName="area")["Configuration"]["FunctionArn"]
     theirs = developer.get_function(FunctionName="area")["Configuration"]["FunctionArn"]
