@@ -31,11 +31,10 @@ from anycrc import Model
 from klambda_core import errors
 from klambda_core.errors import LambdaError
 from klambda_core.signer import ALGORITHM
-from klambda_gateway.auth.claim import STREAMING, Claim, Signable
+from klambda_gateway.auth.claim import STREAMING, UNSIGNED_TRAILER, Claim, Signable
 from klambda_gateway.auth.sigv4 import mismatch
 
 SIGNED_TRAILER: Final = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
-UNSIGNED_TRAILER: Final = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 
 LINE_MAX: Final = 4096
 """Bytes of a chunk's head or a trailer."""

@@ -31,16 +31,26 @@ LONGEST_PRESIGNED: Final = 604_800
 """Seconds a presigned URL may last: seven days (IAM user guide)."""
 SCOPES_KEPT: Final = 4096
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
+UNSIGNED_TRAILER: Final = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 STREAMING: Final = frozenset(
     {
         "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
         "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        UNSIGNED_TRAILER,
     }
 )
 """Bodies whose pieces are signed, or not at all: ``chunked`` takes them apart."""
 
 Headers = Sequence[tuple[bytes, bytes]]
+
+# The sentences of this module are those that AWS's services answer with, published by many who met
+# them (S); those about X-Amz-Expires are S3's.
+_BOTH: Final = (
+    "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."
+)
+_QUERY_MUST: Final = ("Algorithm", "Credential", "Signature", "SignedHeaders", "Date")
+_UNLIMITED_S: Final = 300
+"""What a presigned request lasts that does not say it: as long as a signed one (O)."""
 
 _USUAL: Final = re.compile(
     ALGORITHM + r" +Credential=([^,\s=]+), ?SignedHeaders=([a-z0-9;-]+)", re.ASCII
@@ -124,9 +134,12 @@ class Claim(NamedTuple):
 def read_claim(request: Signable) -> Claim:
     """Find and parse the signature of a request. Raises 403 errors."""
     authorization = request.header(b"authorization")
+    presigned = b"X-Amz-Algorithm=" in request.query
     if authorization is not None:
+        if presigned:
+            raise invalid(_BOTH)
         return _from_header(request, authorization)
-    if b"X-Amz-Algorithm=" in request.query:
+    if presigned:
         return _from_query(request)
     raise LambdaError(errors.MISSING_AUTHENTICATION_TOKEN, "Missing Authentication Token")
 
@@ -195,17 +208,13 @@ def _hashed(header: str) -> str:
 
 def _from_query(request: Signable) -> Claim:
     given = _query_members(request.query)
-    wanted = ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")
-    missing = [f"X-Amz-{name}" for name in wanted if f"X-Amz-{name}" not in given]
+    missing = [f"X-Amz-{name}" for name in _QUERY_MUST if not given.get(f"X-Amz-{name}")]
     if missing:
-        raise incomplete(f"AWS query-string parameters must include {', '.join(missing)}.")
+        problems = [f"AWS query-string parameters must include '{name}'." for name in missing]
+        raise incomplete(" ".join([*problems, "Re-examine the query-string parameters."]))
     if given["X-Amz-Algorithm"] != ALGORITHM:
         raise incomplete(f"Unsupported AWS 'algorithm': '{given['X-Amz-Algorithm']}'.")
-    lifetime = given["X-Amz-Expires"]
-    if not (lifetime.isascii() and lifetime.isdigit() and len(lifetime) <= 6):
-        raise incomplete("X-Amz-Expires should be a number of seconds.")
-    if int(lifetime) > LONGEST_PRESIGNED:
-        raise incomplete("X-Amz-Expires must be less than a week (in seconds).")
+    lifetime = _lifetime(given.get("X-Amz-Expires", str(_UNLIMITED_S)))
     payload = given.get("X-Amz-Content-Sha256", request.header(b"x-amz-content-sha256"))
     scope = _scope(given["X-Amz-Credential"], given["X-Amz-SignedHeaders"])
     _check_payload(payload)
@@ -214,8 +223,22 @@ def _from_query(request: Signable) -> Claim:
         signature=given["X-Amz-Signature"],
         payload=payload,
         token=given.get("X-Amz-Security-Token"),
-        lifetime=int(lifetime),
+        lifetime=lifetime,
     )
+
+
+def _lifetime(text: str) -> int:
+    if not re.fullmatch(r"-?\d{1,18}", text, re.ASCII):
+        raise incomplete("X-Amz-Expires should be a number")
+    seconds = int(text)
+    if seconds < 0:
+        raise incomplete("X-Amz-Expires must be non-negative")
+    if seconds > LONGEST_PRESIGNED:
+        raise incomplete(
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires "
+            f"must be less than {LONGEST_PRESIGNED} seconds"
+        )
+    return seconds
 
 
 def _query_members(query: bytes) -> Mapping[str, str]:
@@ -239,7 +262,7 @@ def _scope(credential: str, signed: str) -> Scope:
             f"Credential should be scoped with a valid terminator: '{TERMINATOR}', "
             f"not '{terminator}'."
         )
-    names = tuple(signed.split(";"))
+    names = tuple(signed.lower().split(";"))
     if "host" not in names:
         raise invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
     return Scope(

@@ -18,7 +18,15 @@ from klambda_core.errors import LambdaError
 from klambda_core.signer import signing_key
 from klambda_gateway.auth import chunked
 from klambda_gateway.auth.caller import Caller as Caller
-from klambda_gateway.auth.claim import STREAMING, UNSIGNED, Claim, Scope, Signable, read_claim
+from klambda_gateway.auth.claim import (
+    STREAMING,
+    UNSIGNED,
+    UNSIGNED_TRAILER,
+    Claim,
+    Scope,
+    Signable,
+    read_claim,
+)
 from klambda_gateway.auth.keys import AccessKey, KeyFinder
 from klambda_gateway.auth.sigv4 import Verifier, mismatch
 
@@ -79,13 +87,15 @@ class Gate:
     def admit(self, request: Signable, body: bytes) -> tuple[Caller, bytes]:
         """``authenticate`` at a function URL: for lambda, and with a body that is signed.
 
-        Lambda's URLs take no unsigned payloads (CloudFront developer guide, "Restrict access to an
-        AWS Lambda function URL origin"; S: also not by ``UNSIGNED-PAYLOAD``).
+        "Lambda doesn't support unsigned payloads" (CloudFront developer guide, "Restrict access to
+        an AWS Lambda function URL origin"; S: ``UNSIGNED-PAYLOAD``, in headers or the query, is a
+        mismatch). By the same sentence no chunks without signatures. That chunks with signatures
+        are taken is not confirmed: AWS writes of them at S3 only.
         """
         claim = read_claim(request)
         if claim.common.service != LAMBDA:
             raise wrong_service()
-        if claim.payload == UNSIGNED:
+        if claim.payload in (UNSIGNED, UNSIGNED_TRAILER):
             raise mismatch()
         return self.authenticate(request, body)
 

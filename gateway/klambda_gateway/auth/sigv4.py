@@ -97,7 +97,10 @@ def check_time(claim: Claim, now: datetime) -> None:
     """Raise unless the request was signed for now. Texts: as AWS's (K)."""
     signed = _moment(claim.stamp)
     if signed is None:
-        raise incomplete(f"Date must be in ISO-8601 'basic format'. Got '{claim.stamp}'.")
+        raise incomplete(
+            f"Date must be in ISO-8601 'basic format'. Got '{claim.stamp}'. "
+            "See http://en.wikipedia.org/wiki/ISO_8601"
+        )
     if claim.stamp[:8] != claim.common.date:
         raise invalid(
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from "

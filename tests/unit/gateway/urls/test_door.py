@@ -14,8 +14,10 @@ import pytest
 from klambda_core import errors, limits
 from klambda_core.errors import LambdaError
 from klambda_gateway.auth.chunked import CRC64NVME
+from klambda_gateway.auth.claim import Signable
 from klambda_gateway.wire.room import DISCARDED_MAX, HELD_MAX
-from tests.unit.gateway.urls.rig import IAM, NONE, PLACE, World, host_of, signed
+from tests.support.chunks import signed_chunks
+from tests.unit.gateway.urls.rig import IAM, KEYS, NONE, PLACE, World, host_of, signed
 
 FORBIDDEN = (  # S: since October 2025
     b'{"Message":"Forbidden. For troubleshooting Function URL authorization issues, see: '
@@ -282,6 +284,11 @@ MISMATCH = (
             "The security token included in the request is invalid.",
         ),
         (lambda host: signed(host, payload="UNSIGNED-PAYLOAD"), INVALID, MISMATCH),
+        (
+            lambda host: signed(host, payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+            INVALID,
+            MISMATCH,
+        ),
         (lambda host: signed(host, payload="0" * 64), INVALID, MISMATCH),
         (
             lambda _: [("authorization", "Bearer x"), ("x-amz-date", "20261127T000000Z")],
@@ -319,28 +326,38 @@ async def test_iam_refuses_who_does_not_sign_and_who_may_not(world: World) -> No
     assert world.invoker.requests == []
 
 
-async def test_an_aws_chunked_body_arrives_as_it_was_meant(world: World) -> None:
-    host = host_of(world.function(url=IAM))
+def chunked(host: str, encoding: str, trailer: str) -> tuple[list[tuple[str, str]], bytes]:
+    """Headers and body of a PUT of ``hello``, signed in chunks."""
     given = {
-        "X-Amz-Content-SHA256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
-        "Content-Encoding": "aws-chunked,gzip",
+        "X-Amz-Content-SHA256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+        "Content-Encoding": encoding,
         "Content-Type": "text/plain",
     }
     headers = signed(host, method="PUT", more=given)
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers]
+    request = Signable("PUT", b"/", b"", raw)
+    wire = signed_chunks(request, KEYS["AKIAOWN"].secret, b"hello", trailer=trailer)
+    return [*headers, ("content-length", str(len(wire)))], wire
+
+
+async def test_an_aws_chunked_body_arrives_as_it_was_meant(world: World) -> None:
+    host = host_of(world.function(url=IAM))
     crc = b64encode(CRC64NVME.calc(b"hello").to_bytes(8, "big")).decode()
-    wire = f"5\r\nhello\r\n0\r\nx-amz-checksum-crc64nvme:{crc}\r\n\r\n".encode()
-    sent = [*headers, ("content-length", str(len(wire)))]
+    sent, wire = chunked(host, "aws-chunked,gzip", f"x-amz-checksum-crc64nvme:{crc}")
     assert (await world.get(host, method="PUT", body=[wire], headers=sent)).status == 200
     event = world.invoker.event
     assert event["body"] == "hello"
     assert event["headers"]["content-length"] == "5"
     assert event["headers"]["content-encoding"] == "gzip"
-    wrong = [wire.replace(b"hello", b"hallo")]
-    got = await world.get(host, method="PUT", body=wrong, headers=sent)
+    altered = [wire.replace(b"hello", b"hallo")]
+    got = await world.get(host, method="PUT", body=altered, headers=sent)
+    assert (got.status, got.header("x-amzn-errortype")) == (403, INVALID)
+    sent, wire = chunked(host, "aws-chunked", "x-amz-checksum-crc64nvme:AAAAAAAAAAA=")
+    got = await world.get(host, method="PUT", body=[wire], headers=sent)
     assert (got.status, got.header("x-amzn-errortype")) == (400, "SerializationException")
-    plain = signed(host, method="PUT", more=given | {"Content-Encoding": "aws-chunked"})
+    sent, wire = chunked(host, "aws-chunked", f"x-amz-checksum-crc64nvme:{crc}")
     world.invoker.requests.clear()
-    await world.get(host, method="PUT", body=[wire], headers=plain)
+    await world.get(host, method="PUT", body=[wire], headers=sent)
     assert "content-encoding" not in world.invoker.event["headers"]
 
 
