@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import random
 import secrets
 import signal
-import subprocess
 import threading
 import time
 import urllib.error
@@ -25,6 +23,7 @@ import pytest
 from tests.support.cluster import CONTROL_PLANE, Cluster, wait_until
 from tests.support.door import Door, NotServed
 from tests.support.lookup import look
+from tests.support.node import host_address
 from tests.support.postgres import running
 
 RECORDER = """
@@ -256,20 +255,6 @@ def test_no_event_is_lost_in_postgresql_either(
         chosen: list[str | Callable[[], None]] = [crash, "store", "instance", crash]
         chosen += [chance.choice((crash, *PARTS)) for _ in range(kills - len(chosen))]
         lose_nothing(cluster, functions, events=events, kills=chosen)
-
-
-def host_address(cluster: Cluster) -> str:
-    """An address of this machine in the node's network: what pods reach without leaving it."""
-    addresses = cluster.one("node", "klambda")
-    if addresses is None:
-        pytest.skip("only beside the native node")
-    node = ipaddress.ip_address(addresses["status"]["addresses"][0]["address"])
-    found = json.loads(subprocess.run(["ip", "-j", "-4", "addr"], capture_output=True).stdout)
-    for each in (one for link in found for one in link["addr_info"]):
-        here = ipaddress.ip_interface(f"{each['local']}/{each['prefixlen']}")
-        if node in here.network and here.ip.is_private and not here.ip.is_loopback:
-            return str(here.ip)
-    pytest.skip("this machine has no address in the node's network")
 
 
 @contextlib.contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
 
 import pytest
 
 from tests.support.cluster import LAYOUT, REPOSITORY, Cluster
+from tests.support.documented import blocks, paste
 
 SOURCING = ". .klambda/env"
-BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SAID = (
     '"myLambdaFunction"',
     r'"{\"area\": 42}"',
@@ -25,27 +24,20 @@ SAID = (
 
 def commands() -> str:
     """Return the shell blocks of the section, in order."""
-    text = (REPOSITORY / "README.md").read_text()
-    _, _, rest = text.partition("\n## Two doors\n")
-    section, _, _ = rest.partition("\n## ")
-    blocks = BLOCK.findall(section)
-    assert blocks[0].strip() == SOURCING
-    return "".join(blocks).replace(SOURCING, f". {LAYOUT.environment}", 1)
+    found = blocks("README.md", "\n## Two doors\n")
+    assert found[0].strip() == SOURCING
+    return "".join(found).replace(SOURCING, f". {LAYOUT.environment}", 1)
 
 
 @pytest.mark.slow
 def test_the_two_doors_of_the_readme(cluster: Cluster) -> None:
     cluster.kubectl("delete", "fn", "hello", "--ignore-not-found")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands()],
-        cwd=REPOSITORY, env=cluster.env, capture_output=True, text=True, timeout=100,
-    )  # fmt: skip
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    lines = [line.strip() for line in done.stdout.splitlines()]
+    said = paste(cluster, commands())
+    lines = [line.strip() for line in said.splitlines()]
     place = -1
     for word in SAID:
         place = next((n for n, line in enumerate(lines) if n > place and word in line), len(lines))
-        assert place < len(lines), f"{word} is missing, or out of order, in:\n{done.stdout}"
+        assert place < len(lines), f"{word} is missing, or out of order, in:\n{said}"
     assert cluster.one("fn", "hello") is None
 
 
@@ -71,11 +63,6 @@ def test_an_example_as_its_readme_says(cluster: Cluster, example: str) -> None:
         script = re.sub(r"#.*", "", script)
         script = script.replace("go.zip", f"{example}.zip").replace("area-go", f"area-{example}")
     try:
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            cwd=REPOSITORY, env=cluster.env, capture_output=True, text=True, timeout=500,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        assert answer in done.stdout
+        assert answer in paste(cluster, script, timeout=500)
     finally:
         cluster.aws.delete_function(FunctionName=name)
