@@ -51,9 +51,18 @@ class Metrics:
         PlatformCollector(registry=self._registry)
         self._kube: tuple[Counter, Histogram] | None = None
 
-    def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-        """A number that only grows; exported as `<prefix>_<name>_total`."""
-        return Counter(f"{self._prefix}_{name}", text, labels, registry=self._registry)
+    def counter(
+        self, name: str, text: str, labels: Sequence[str] = (), known: Sequence[str] = ()
+    ) -> Counter:
+        """A number that only grows; exported as `<prefix>_<name>_total`.
+
+        ``known`` values of its one label stand at 0 from the beginning: Prometheus sees no
+        increase in a series that begins with 1, so alerts would miss the first.
+        """
+        counter = Counter(f"{self._prefix}_{name}", text, labels, registry=self._registry)
+        for value in known:
+            counter.labels(value)
+        return counter
 
     def tally(self, name: str, text: str, label: str = "") -> Tally:
         """A counter for what happens with every request: cheap, of one thread."""

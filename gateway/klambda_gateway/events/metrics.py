@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from klambda_core.events import QueueStats
-from klambda_gateway.events.policy import RECURSION
+from klambda_gateway.events.policy import DROPS, RECURSION
 from klambda_obs.metrics import Metrics
 
 AGES_S: Final = (0.05, 0.25, 1, 5, 30, 60, 180, 600, 1800, 3600, 7200, 21600)
@@ -24,7 +24,7 @@ class EventMetrics:
             "async_event_age_seconds", "Age of events when they are run.", buckets=AGES_S
         )
         self._dropped = metrics.counter(
-            "async_events_dropped", "Events given up, by condition.", ("condition",)
+            "async_events_dropped", "Events given up, by condition.", ("condition",), DROPS
         )
         self._retries = metrics.counter(
             "async_event_retries", "Events put back into the queue.", ("reason",)

@@ -21,6 +21,10 @@ AGE_EXCEEDED: Final = "EventAgeExceeded"
 ZERO_RESERVED: Final = "ZeroReservedConcurrency"
 RECURSION: Final = "RecursiveInvocation"
 """Ours: AWS documents no condition for loops that it stops."""
+GONE: Final = "gone"
+"""Only counted: the function is no more, so nobody is told."""
+DROPS: Final = (RETRIES_EXHAUSTED, AGE_EXCEEDED, ZERO_RESERVED, RECURSION, GONE)
+"""What an event can be given up for."""
 
 PAUSED_S: Final = 2.0
 """How long an event of a paused function is put back for, and how often we look for its end."""

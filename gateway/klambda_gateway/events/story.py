@@ -22,7 +22,7 @@ from klambda_gateway.events.credit import Ending
 from klambda_gateway.events.deliver.port import Deliverer, DeliveryFailed
 from klambda_gateway.events.envelope import Outcome, error_text, plain
 from klambda_gateway.events.metrics import EventMetrics
-from klambda_gateway.events.policy import Again, Decision, Drop, Over, Progress, Waits
+from klambda_gateway.events.policy import GONE, Again, Decision, Drop, Over, Progress, Waits
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 from klambda_gateway.routing.table import Entry
 from klambda_obs import logs
@@ -175,7 +175,7 @@ class Story:
                     _postponed(leased, again, error=ran.error, response=ran.response)
                 )
             case Drop(reason=reason):
-                self._metrics.dropped("gone")
+                self._metrics.dropped(GONE)
                 await self._settle(leased, "dropped", None, error=reason)
             case Over() as over:
                 await self._over(leased, over, ran)

@@ -13,6 +13,8 @@ import jsonschema
 import pytest
 import yaml
 
+from klambda_gateway.events.metrics import EventMetrics
+from klambda_obs.metrics import Metrics
 from klambda_store.settings import bucket_of
 from tests.support.chart import (
     CHART,
@@ -477,3 +479,15 @@ def test_alerts_are_off_unless_asked_for_and_speak_of_metrics_that_exist() -> No
     for alert in group["rules"]:
         (metric,) = re.findall(r"klambda_(?:gateway|store)_(\w+)", alert["expr"])
         assert f'"{metric.removesuffix("_total")}"' in sources, metric
+
+
+def test_what_alerts_count_the_increase_of_is_there_before_the_first() -> None:
+    """Prometheus sees no increase in a series that begins with 1."""
+    metrics = Metrics("gateway")
+    EventMetrics(metrics)
+    exported = metrics.render().decode()
+    (group,) = only(objects(rendered("ha")), "PrometheusRule", "klambda")["spec"]["groups"]
+    counted = re.findall(r"increase\((\w+)\[", " ".join(each["expr"] for each in group["rules"]))
+    assert len(counted) == 3
+    for name in counted:
+        assert re.search(rf"^{name}(\{{.*\}})? 0\.0$", exported, re.MULTILINE), name
