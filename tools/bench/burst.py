@@ -31,6 +31,8 @@ from klambda_core.kinds import DEPLOYMENT, FUNCTION, POD
 from klambda_gateway.scale.bare import bare_pod
 from klambda_kube.api import Api
 from klambda_kube.config import load
+from klambda_kube.errors import NotFound
+from klambda_kube.reflector import Reflector
 from tests.support.cluster import CONTROL_PLANE, Cluster, wait_until
 from tools.bench.processes import TICKS
 
@@ -44,6 +46,7 @@ SOURCE: Final = (
 HOLD_S: Final = 30
 """A run of the one function that gets a hundred requests: none takes another's instance."""
 NAMESPACE: Final = "default"
+LIMIT_S: Final = 180
 
 
 class Bench:
@@ -255,28 +258,28 @@ def dry_run(bench: Bench, name: str) -> bool:
     return bool(answer["StatusCode"] == 204)
 
 
+def _active(body: Mapping[str, Any]) -> str | None:
+    name: str = body["metadata"]["name"]
+    return name if (body.get("status") or {}).get("active") else None
+
+
 async def applied(bench: Bench, count: int) -> None:
     """Many Functions at once: until each is Active, and invocable."""
     names = [f"{bench.prefix}-many-{number}" for number in range(count)]
-    at: dict[str, dict[str, float]] = defaultdict(dict)
-    async with Api(load(bench.cluster.env)) as api:
-        version = (await api.list(FUNCTION, NAMESPACE)).resource_version
+    at: dict[str, dict[str, float]] = {name: {} for name in names}
 
-        async def follow() -> None:
-            async for line in api.watch(FUNCTION, NAMESPACE, resource_version=version):
-                event = json.loads(line)
-                meta = event["object"]["metadata"]
-                active = (event["object"].get("status") or {}).get("active")
-                if meta.get("name") in at and active:
-                    at[meta["name"]].setdefault("active", time.time())
+    def active(_: object, name: str | None) -> None:
+        if name in at:
+            at[name].setdefault("active", time.time())
 
-        def invocable(name: str) -> None:
-            wait_until(f"{name} is Active", lambda: "active" in at[name], timeout=180)
-            wait_until(f"{name} can be invoked", lambda: dry_run(bench, name), timeout=180)
-            at[name]["invocable"] = time.time()
+    def invocable(name: str) -> None:
+        wait_until(f"{name} can be invoked", lambda: dry_run(bench, name), timeout=LIMIT_S)
+        at[name]["invocable"] = time.time()
 
-        following = asyncio.create_task(follow())
-        await asyncio.sleep(1)
+    async with Api(load(bench.cluster.env)) as api, asyncio.timeout(LIMIT_S):
+        mirror = Reflector(api, FUNCTION, _active, namespaces=[NAMESPACE], on_change=active)
+        following = asyncio.create_task(mirror.run())
+        await mirror.synced.wait()
         limit = asyncio.Semaphore(32)
 
         async def create(name: str) -> None:
@@ -284,21 +287,28 @@ async def applied(bench: Bench, count: int) -> None:
                 at[name]["created"] = time.time()
                 await api.create(FUNCTION, NAMESPACE, bench.manifest(name), field_manager="b")
 
+        async def followed(name: str) -> None:
+            while "active" not in at[name]:  # noqa: ASYNC110 - one clock for all is enough
+                await asyncio.sleep(0.05)
+            await loop.run_in_executor(pool, invocable, name)
+
         began = time.time()
         loop = asyncio.get_running_loop()
+        pool = ThreadPoolExecutor(16)
         try:
-            with ThreadPoolExecutor(16) as pool:
-                await asyncio.gather(*(create(name) for name in names))
-                written = time.time() - began
-                await asyncio.gather(*(loop.run_in_executor(pool, invocable, n) for n in names))
+            await asyncio.gather(*(create(name) for name in names))
+            written = time.time() - began
+            await asyncio.gather(*(followed(name) for name in names))
         finally:
+            pool.shutdown(wait=False, cancel_futures=True)
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
-            for name in list(at):
-                await api.delete(FUNCTION, NAMESPACE, name)
-        for word in ("active", "invocable"):
-            values = [each[word] - each["created"] for each in at.values()]
-            print(row(f"{count} Functions applied (written in {written:.1f} s): {word}", values))
+            for name in names:
+                with contextlib.suppress(NotFound):
+                    await api.delete(FUNCTION, NAMESPACE, name)
+    for word in ("active", "invocable"):
+        values = [each[word] - each["created"] for each in at.values()]
+        print(row(f"{count} Functions applied (written in {written:.1f} s): {word}", values))
 
 
 def main(words: Sequence[str] | None = None) -> None:

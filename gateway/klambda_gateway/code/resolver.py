@@ -74,6 +74,7 @@ class CodeResolver:
             FUNCTION,
             needs=function_needs,
             work=self.resolve_function,
+            weigh=lambda body: sources.weight(body["spec"].get("code")),
             namespaces=namespaces,
             wait=wait,
         )
@@ -82,6 +83,7 @@ class CodeResolver:
             LAYER_VERSION,
             needs=layer_needs,
             work=self.resolve_layer,
+            weigh=lambda body: sources.weight(body["spec"].get("content")),
             namespaces=namespaces,
             wait=wait,
             changed=self._functions.nudge,

@@ -14,7 +14,9 @@ from __future__ import annotations
 import binascii
 import io
 from base64 import b64decode
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from klambda_core.code import (
     NO_CODE,
@@ -215,6 +217,13 @@ def sources_of(item: Resolvable) -> Sources | None:
 def resolved_of(item: Resolvable) -> ResolvedCode | None:
     """What the explicit source led to."""
     return item.status.code if isinstance(item, Function) else item.status.content
+
+
+def weight(sources: Mapping[str, Any] | None) -> int:
+    """Characters of a source that stands in its object, as it came from Kubernetes."""
+    members = sources or {}
+    files = members.get("files") or {}
+    return len(members.get("zip") or "") + sum(map(len, files.values()))
 
 
 def _nothing(item: Resolvable) -> Outcome:

@@ -16,14 +16,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from klambda_core.kinds import Kind
+from klambda_core.limits import MIB
 from klambda_gateway.blobs import StoreError
+from klambda_gateway.code.turns import Turns
 from klambda_kube.api import Api
 from klambda_kube.errors import KubeError
 from klambda_kube.reflector import Key, Reflector
 from klambda_obs import logs
 
-PARALLEL = 4
-"""Objects at once: packing is memory, the store is one disk."""
+PARALLEL = 24
+"""Objects at once: each is two calls to the API server and one to the store, one after the other,
+and in a cluster that is busy with the rest of an apply they wait for each of them."""
+WEIGHT = 4 * MIB
+"""Of the sources within these objects (each at most 1.5 MB, etcd's limit): the same again as a
+parsed object, as bytes and as a zip on its way, so some 24 MiB of memory."""
 WAIT_S = 0.5
 WAIT_MAX_S = 60.0
 
@@ -37,6 +43,7 @@ class _Seen:
     key: Key
     version: str
     needs: bool
+    weight: int
 
 
 class Worklist:
@@ -49,24 +56,28 @@ class Worklist:
         *,
         needs: Callable[[Mapping[str, Any]], bool],
         work: Callable[[str, str], Awaitable[bool]],
+        weigh: Callable[[Mapping[str, Any]], int] = lambda _: 0,
         namespaces: Sequence[str] | None = None,
         wait: float = WAIT_S,
         changed: Callable[[], None] | None = None,
     ) -> None:
         """``needs``: whether an object needs work; ``work``: do it, False to be called again.
 
-        ``wait``: first pause; ``changed`` is told of every change of an object, needed or not.
+        ``weigh``: bytes that the work will have in memory several times over; ``wait``: first
+        pause; ``changed`` is told of every change of an object, needed or not.
         """
         self._api = api
         self._kind = kind
         self._needs = needs
+        self._weigh = weigh
         self._work = work
         self._wait = wait
         self._told = changed
         self._namespaces = namespaces
-        self._turns = asyncio.Semaphore(PARALLEL)
+        self._turns = Turns(PARALLEL, WEIGHT)
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._news: dict[Key, asyncio.Event] = {}
+        self._weights: dict[Key, int] = {}
 
     async def run(self) -> None:
         """Follow all objects until cancelled."""
@@ -101,6 +112,7 @@ class Worklist:
             key=(metadata["namespace"], metadata["name"]),
             version=metadata.get("resourceVersion") or "",
             needs=needs,
+            weight=self._weigh(body) if needs else 0,
         )
 
     def _changed(self, _: _Seen | None, new: _Seen | None) -> None:
@@ -108,6 +120,7 @@ class Worklist:
             self._told()
         if new is None or not new.needs:
             return
+        self._weights[new.key] = new.weight
         if new.key in self._tasks:
             self._news[new.key].set()
             return
@@ -126,13 +139,13 @@ class Worklist:
                 wait = min(wait * 2, WAIT_MAX_S)
             elif not news.is_set():
                 # No await between the question and this: no news can be missed.
-                del self._tasks[key], self._news[key]
+                del self._tasks[key], self._news[key], self._weights[key]
                 return
 
     async def _tried(self, key: Key) -> bool:
         what = {"kind": self._kind.kind, "namespace": key[0], "object": key[1]}
         try:
-            async with self._turns:
+            async with self._turns.of(self._weights[key]):
                 return await self._work(*key)
         except (KubeError, StoreError) as error:
             _log.warning("code-unresolved", error=str(error), **what)

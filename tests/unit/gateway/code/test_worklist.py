@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 import pytest
 
 from klambda_core.kinds import LAYER_VERSION
-from klambda_gateway.code.worklist import Worklist
+from klambda_gateway.code.worklist import PARALLEL, WEIGHT, Worklist
 from klambda_kube.api import Api, ListResult
 from klambda_kube.errors import Unreachable
 from klambda_kube.reflector import Reflector
@@ -66,7 +66,9 @@ async def running(worklist: Worklist) -> AsyncIterator[None]:
             await task
 
 
-def worklist(source: Source, work: Work, **options: Any) -> Worklist:
+def worklist(
+    source: Source, work: Callable[[str, str], Awaitable[bool]], **options: Any
+) -> Worklist:
     return Worklist(
         cast("Api", source), LAYER_VERSION, needs=lambda body: bool(body["needs"]), work=work,
         **options,
@@ -125,3 +127,32 @@ async def test_every_change_is_told_when_somebody_listens(monkeypatch: pytest.Mo
         mirrors[0].observe(obj("b", 20, needs=False))
         assert len(told) == 3
     assert work.calls.empty()
+
+
+async def test_heavy_objects_take_turns_and_light_ones_are_many_at_once() -> None:
+    begun: set[str] = set()
+    gate = asyncio.Event()
+
+    async def work(namespace: str, name: str) -> bool:
+        begun.add(name)
+        await gate.wait()
+        return True
+
+    light = [f"light-{number}" for number in range(PARALLEL - 2)]
+    items = [obj(name, number) for number, name in enumerate([*light, "heavy-1", "heavy-2"])]
+    found = worklist(
+        Source(*items),
+        work,
+        weigh=lambda body: WEIGHT if body["metadata"]["name"].startswith("heavy") else 0,
+    )
+    async with running(found):
+        async with asyncio.timeout(10):
+            while len(begun) <= len(light):  # noqa: ASYNC110 - no news but what was called
+                await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert begun == {*light, "heavy-1"}
+        gate.set()
+        async with asyncio.timeout(10):
+            while "heavy-2" not in begun:  # noqa: ASYNC110
+                await asyncio.sleep(0)
