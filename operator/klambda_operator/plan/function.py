@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from klambda_core.conditions import Fact, Transition
+from klambda_core.clock import parse_timestamp
+from klambda_core.conditions import Fact, Transition, find
 from klambda_core.crd import Function
 from klambda_core.kinds import FUNCTION
 from klambda_operator import reasons
@@ -13,6 +14,9 @@ from klambda_operator.plan.concurrency import reservation_facts
 from klambda_operator.plan.publication import Publication, plan_publication
 from klambda_operator.plan.revision import Outcome, delete_ownerless, plan_revision
 from klambda_operator.plan.status import plan_broken, write_status
+
+CODE_PATIENCE_S = 5.0
+"""So long a new function's status may stay empty while its code is taken into the store."""
 
 
 def plan_function(snapshot: FunctionSnapshot, now: datetime) -> Plan:
@@ -32,6 +36,8 @@ def plan_function(snapshot: FunctionSnapshot, now: datetime) -> Plan:
         refusal=snapshot.refusal,
         obstacle=_taken(function, winner) if winner else None,
     )
+    if outcome.pending and (wait := _patience(function, now)) > 0:
+        return Plan(actions=orphans, subject=function, requeue_after=wait)
     url = None
     if function.spec.url is not None and winner is None:
         url = snapshot.world.url(function.aws_name)
@@ -57,6 +63,20 @@ def older_rival(created: str, uid: str, rivals: Sequence[Rival]) -> Rival | None
     if oldest is None or (created, uid) <= (oldest.created, oldest.uid):
         return None
     return oldest
+
+
+def _patience(function: Function, now: datetime) -> float:
+    """Seconds in which nothing is said of a new function, because its code is about to be there.
+
+    Two writers to one new status, the gateway that takes the code in and we, cost each other a
+    conflict, and the API server two server-side applies more; 500 at once felt it.
+    """
+    if find(function.status.conditions, reasons.READY) is not None:
+        return 0.0
+    created = parse_timestamp(function.metadata.creation_timestamp)
+    age = (now - created).total_seconds() if created is not None else CODE_PATIENCE_S
+    # A clock that differs from the API server's must not make anyone wait for long.
+    return CODE_PATIENCE_S - age if age >= 0 else 0.0
 
 
 def _taken(function: Function, winner: Rival) -> Blocked:

@@ -6,7 +6,7 @@ may still be on its way to it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from klambda_core.clock import kube_timestamp, parse_timestamp
@@ -47,6 +47,8 @@ class Outcome:
     failed: Failed | None = None
     requeue_after: float | None = None
     upgrade: bool = False
+    pending: bool = False
+    """The gateway is at work on code or layers, and will say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,8 @@ def plan_revision(
     """`refusal`: the API server's to the Deployment; `obstacle`: the owner's own trouble."""
     target = obstacle or assess(subject, world)
     if isinstance(target, Blocked):
-        return _blocked(subject, target, deployments, now=now)
+        blocked = _blocked(subject, target, deployments, now=now)
+        return replace(blocked, pending=target.passing)
     if refusal is not None:
         message = reasons.apply_failed(refusal)
         trouble = _deployment_trouble(

@@ -116,6 +116,38 @@ class TestFunction:
         assert condition_of(found, "Ready").status == "True"
         assert [t.condition.type for t in found.transitions] == ["Ready"]
 
+    @pytest.mark.parametrize(
+        ("age", "wait"),
+        [
+            (0.0, 5.0),
+            (4.5, 0.5),
+            pytest.param(5.0, 0.0, id="its code is not there in time: that is said"),
+            pytest.param(-1.0, 0.0, id="our clock is behind the API server's"),
+        ],
+    )
+    def test_of_a_new_one_nothing_is_said_while_its_code_comes(
+        self, age: float, wait: float
+    ) -> None:
+        body = stored_function(code={"files": {"a.py": ""}}, status={})
+        body["metadata"]["creationTimestamp"] = "2026-11-21T12:00:00Z"
+        found = plan(snapshot(Function.read(body)), NOW + timedelta(seconds=age))
+        if wait:
+            assert not found.actions
+            assert not found.transitions
+            assert found.requeue_after == wait
+        else:
+            assert condition_of(found, "Ready").reason == "CodePending"
+
+    def test_of_one_that_was_told_of_before_it_is_said_at_once(self) -> None:
+        ready: dict[str, Any] = {"type": "Ready", "status": "True", "reason": "AsExpected"}
+        ready |= {"lastTransitionTime": "2026-11-21T12:00:00Z", "observedGeneration": 1}
+        body = stored_function(
+            code={"files": {"a.py": ""}}, status={"conditions": [ready | {"message": ""}]}
+        )
+        body["metadata"]["creationTimestamp"] = "2026-11-21T12:00:00Z"
+        found = plan(snapshot(Function.read(body)), NOW)
+        assert condition_of(found, "Ready").reason == "CodePending"
+
     def test_a_settled_one_gets_nothing(self) -> None:
         item = settled(function())
         found = plan(snapshot(item, deployment_of(item)), LATER)
