@@ -17,6 +17,7 @@ import botocore.config
 
 from tests.support.apiserver import free_ports
 from tools.cluster.layout import Layout
+from tools.cluster.pki import Pki
 from tools.cluster.programs import VERSITYGW, ensure
 from tools.cluster.steps import Steps
 
@@ -24,8 +25,13 @@ KEY_ID, SECRET, REGION = "AKIAROOT", "root/secret+", "eu-central-1"
 
 
 @contextmanager
-def running_versity(place: Path) -> Iterator[str]:
-    """The endpoint of a server with versioning, its files below ``place``."""
+def running_versity(
+    place: Path, *, address: str = "127.0.0.1", keys: Pki | None = None
+) -> Iterator[str]:
+    """The endpoint of a server with versioning, its files below ``place``.
+
+    ``keys``: it speaks TLS with the certificate that ``pki.create`` makes (``apiserver``).
+    """
     (port,) = free_ports(1)
     layout = Layout.of(os.environ)
     steps = Steps(out=sys.stderr, logs=layout.logs, environment=lambda: dict(os.environ))
@@ -33,38 +39,42 @@ def running_versity(place: Path) -> Iterator[str]:
     folders = [place / name for name in ("data", "versions")]
     for folder in folders:
         folder.mkdir()
+    secure = () if keys is None else (
+        "--cert", keys.certificate("apiserver"), "--key", keys.key("apiserver")
+    )  # fmt: skip
     process = subprocess.Popen(
         [
-            VERSITYGW.path(layout), "--port", f"127.0.0.1:{port}", "--region", REGION, "--quiet",
-            "--access", KEY_ID, "--secret", SECRET,
+            VERSITYGW.path(layout), "--port", f"{address}:{port}", "--region", REGION, "--quiet",
+            "--access", KEY_ID, "--secret", SECRET, *secure,
             "posix", "--versioning-dir", folders[1], folders[0],
         ]
     )  # fmt: skip
     try:
-        _wait(port)
-        yield f"http://127.0.0.1:{port}"
+        _wait(address, port)
+        yield f"http{'s' if secure else ''}://{address}:{port}"
     finally:
         process.terminate()
         process.wait(30)
 
 
-def client_of(endpoint: str) -> Any:
-    """A boto3 client of the server."""
+def client_of(endpoint: str, *, trusted: Path | None = None) -> Any:
+    """A boto3 client of the server; ``trusted``: the authority that signed its certificate."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
         region_name=REGION,
         aws_access_key_id=KEY_ID,
         aws_secret_access_key=SECRET,
+        verify=None if trusted is None else str(trusted),
         config=botocore.config.Config(s3={"addressing_style": "path"}),
     )
 
 
-def _wait(port: int) -> None:
+def _wait(address: str, port: int) -> None:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            socket.create_connection((address, port), 1).close()
         except OSError:
             time.sleep(0.05)
         else:
