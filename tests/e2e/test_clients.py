@@ -39,6 +39,7 @@ def test_botocore_1_34_with_its_trailing_slashes(cluster: Cluster, name: str, pa
         "answer": {"seen": {"a": 1}},
         "version": "1",
         "tail": True,
+        "streamed": [{"seen": {"a": 2}}, ["PayloadChunk", "InvokeComplete"]],
         "listed": True,
         "mappings": [],
         "settings": 1000,
@@ -63,12 +64,20 @@ def test_the_aws_cli_goes_through_a_functions_life(
     aws("update-function-configuration", "--timeout", "5")
     cluster.cli("lambda", "wait", "function-updated-v2", "--function-name", name)
     assert aws("publish-version")["Version"] == "2"
+    newer = tmp_path / "newer.zip"
+    newer.write_bytes(zip_of({"app.py": ECHO.replace("seen", "read")}))
+    aws("update-function-code", "--zip-file", f"fileb://{newer}", "--publish")
+    version = [name, "--qualifier", "3"]
+    cluster.cli("lambda", "wait", "published-version-active", "--function-name", *version)
+    cluster.cli("lambda", "wait", "function-updated-v2", "--function-name", name)
+    out = tmp_path / "out.json"
+    assert aws("invoke", "--qualifier", "3", "--payload", "1", str(out))["ExecutedVersion"] == "3"
+    assert json.loads(out.read_text()) == {"read": 1}
     alias = aws(
         "create-alias", "--name", "live", "--function-version", "2",
         "--routing-config", "AdditionalVersionWeights={1=0.5}",
     )  # fmt: skip
     assert alias["RoutingConfig"] == {"AdditionalVersionWeights": {"1": 0.5}}
-    out = tmp_path / "out.json"
     answer = aws("invoke", "--qualifier", "live", "--log-type", "Tail", "--payload", "1", str(out))
     assert answer["ExecutedVersion"] in ("1", "2")
     assert answer["LogResult"]

@@ -26,6 +26,9 @@ client.get_waiter("function_updated_v2").wait(FunctionName=name)
 version = client.publish_version(FunctionName=name)["Version"]
 client.create_alias(FunctionName=name, Name="live", FunctionVersion=version)
 answer = client.invoke(FunctionName=name, Qualifier="live", Payload=b'{"a": 1}', LogType="Tail")
+stream = client.invoke_with_response_stream(FunctionName=name, Payload=b'{"a": 2}')
+events = list(stream["EventStream"])
+chunks = [each["PayloadChunk"]["Payload"] for each in events if "PayloadChunk" in each]
 pages = client.get_paginator("list_functions").paginate()
 listed = [each["FunctionName"] for page in pages for each in page["Functions"]]
 try:
@@ -39,6 +42,10 @@ print(
             "answer": json.load(answer["Payload"]),
             "version": answer["ExecutedVersion"],
             "tail": "LogResult" in answer,
+            "streamed": [
+                json.loads(b"".join(chunks)),
+                list(dict.fromkeys(kind for event in events for kind in event)),
+            ],
             "listed": name in listed,
             "mappings": client.list_event_source_mappings(FunctionName=name)["EventSourceMappings"],
             "settings": client.get_account_settings()["AccountLimit"]["ConcurrentExecutions"],
