@@ -38,6 +38,8 @@ from tests.support.rights import install_roles
 HOME = "klambda"
 GATEWAYS = 2
 IDLE_S = 4
+CONSOLE = "https://console.example.com"
+"""An origin whose pages may call the API."""
 BOOTSTRAP = """#!{python}
 import http.client, json, os, sys
 sys.path.insert(0, os.environ["LAMBDA_TASK_ROOT"])
@@ -183,6 +185,7 @@ def control_plane(
                 # Longer than the waits between tries, which count on one instance.
                 "KLAMBDA_IDLE_SECONDS": str(IDLE_S),
                 "KLAMBDA_LINGER_SECONDS": "0.5",
+                "KLAMBDA_CORS_ORIGINS": CONSOLE,
                 # One gateway with each lane: what two clients see must not depend on it.
                 "KLAMBDA_FAST_LANE": "on" if number == 0 else "off",
                 "KLAMBDA_EVENTS": json.dumps(

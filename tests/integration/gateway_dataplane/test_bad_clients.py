@@ -56,9 +56,16 @@ async def test_a_head_within_the_limit_passes(lane: str) -> None:
         assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_what_is_no_http_is_answered_in_json(lane: str) -> None:
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x16\x03\x01\x02\x00 this is TLS\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Amz-Meta: folded,\r\n as of old\r\n\r\n",  # RFC 9112, 5.2
+    ],
+)
+async def test_what_is_no_http_is_answered_in_json(lane: str, raw: bytes) -> None:
     async with doors() as opened, connected(server_of(opened, lane)) as (reader, writer):
-        writer.write(b"\x16\x03\x01\x02\x00 this is TLS\r\n\r\n")
+        writer.write(raw)
         status, body = await rest(reader)
         assert status == b"HTTP/1.1 400 Bad Request"
         assert body["message"]
