@@ -137,6 +137,25 @@ def test_the_sdk_for_go_and_its_error_types(cluster: Cluster, name: str, package
 
 
 @pytest.mark.full
+@pytest.mark.skipif(shutil.which("javac") is None, reason="no JDK on this machine")
+def test_the_sdk_for_java(cluster: Cluster, name: str, package: str) -> None:
+    words = [*clients.java("Sdk"), name, package, ROLE]
+    assert json.loads(clients.run(words, env=environment(cluster))) == {
+        "state": "Pending",
+        "status": 200,
+        "answer": {"seen": {"a": 1}},
+        "tail": True,
+        "streamed": {"seen": {"a": 2}},
+        "end": "complete",
+        "accepted": 202,
+        "listed": True,
+        "missing": True,
+        "conflict": True,
+        "content": True,
+    }
+
+
+@pytest.mark.full
 def test_sam_remote_invoke(cluster: Cluster, name: str) -> None:
     sam = clients.python_with(*clients.SAM) / "sam"
     cluster.create(name, ECHO)

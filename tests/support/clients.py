@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.support.java import RELEASE, jars
 from tools.cluster.layout import Layout
 
 PROGRAMS = Path(__file__).parents[1] / "e2e" / "clients"
@@ -61,6 +62,18 @@ def go(program: str) -> Path:
 
     text = "".join(path.read_text() for path in sorted(sources.iterdir()))
     return _made(program, text, make) / "client"
+
+
+def java(program: str) -> list[str]:
+    """The command of a Java program with AWS SDK for Java v2, compiled."""
+    source = PROGRAMS / "java" / f"{program}.java"
+    libraries = os.pathsep.join(map(str, jars(source.with_name("jars.lock"))))
+
+    def make(folder: Path) -> None:
+        run(["javac", "--release", RELEASE, "-d", str(folder), "-cp", libraries, str(source)])
+
+    classes = _made("java", source.read_text() + libraries, make)
+    return ["java", "-cp", f"{classes}{os.pathsep}{libraries}", program]
 
 
 def run(words: list[str], folder: Path | None = None, env: Mapping[str, str] | None = None) -> str:
