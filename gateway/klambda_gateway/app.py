@@ -20,6 +20,7 @@ from klambda_core.names import object_name
 from klambda_core.urls import url_id
 from klambda_gateway.admission.concurrency import Admission
 from klambda_gateway.admission.elsewhere import Elsewhere, elsewhere
+from klambda_gateway.admission.unreserved import Unreserved
 from klambda_gateway.api.app import build_app
 from klambda_gateway.api.call import Services
 from klambda_gateway.api.grants import Grants
@@ -112,12 +113,12 @@ class Gateway:
         )
         self.registry = Registry(clock=asyncio.get_running_loop().time)
         self.families = Families()
-        scaling = settings.scaling
-        self.admission = Admission(
-            account_limit=scaling.general.account,
-            account_limits={name: own.account for name, own in scaling.namespaces.items()},
-            others=self._others,
+        self.unreserved = Unreserved(
+            limit=lambda namespace: settings.scaling.of(namespace).account,
+            abroad=self.registry.abroad,
+            families=self.families,
         )
+        self.admission = Admission(unreserved=self.unreserved, others=self._others)
         self.registry.on_free = self.admission.news
         self._compose_instances()
         self._compose_scaling()
@@ -168,6 +169,7 @@ class Gateway:
             registry=self.registry,
             server=self.server,
             families=self.families,
+            unreserved=self.unreserved,
             prepare=self.assignments.begin,
         )
         self.sweeper = Sweeper(
@@ -308,6 +310,7 @@ class Gateway:
         self.urls.changed(before, after)
         self.provisioning.changed(before, after)
         self.minimums.changed(before, after)
+        self.unreserved.changed(before, after)
 
     def _bearer(self) -> Bearer | None:
         if not self.settings.bearer_tokens:

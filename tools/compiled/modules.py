@@ -19,6 +19,7 @@ MODULES: Final = (
     "klambda_gateway.auth.gate",
     "klambda_gateway.auth.sigv4",
     "klambda_gateway.bulk",
+    "klambda_gateway.instances.abroad",
     "klambda_gateway.instances.attempt",
     "klambda_gateway.instances.call",
     "klambda_gateway.instances.frames",

@@ -2,23 +2,24 @@
 
 Place: the second step of an invocation. A ``Permit`` counts from admission until the instance is
 ready again (``end``), not only until the answer is out: that is what Lambda counts. Limits are per
-namespace (= account) and per function over all its versions.
-Invariants: a permit is given back exactly once; reserved 0 always throttles. With reserved
-concurrency R at its limit, a request waits up to 100 ms for a run whose answer is already out, so
-that a closed loop of R clients never sees a 429.
-Not here: other gateways' exact counts (``others`` tells what instances report), rate limits.
+function over all its versions, and per namespace (= account) over all functions that reserve
+nothing: those share what the others have not reserved.
+Invariants: a permit is given back exactly once; reserved 0 always throttles. At its limit a request
+waits up to 100 ms for a run whose answer is already out, so that a closed loop of as many clients
+as the limit never sees a 429.
+Not here: other gateways' runs (``others``, ``unreserved``: as instances report), rate limits.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Final, Protocol
 
-from klambda_core.errors import REASON_ACCOUNT, REASON_RESERVED, throttled
+from klambda_core.errors import REASON_ACCOUNT, REASON_RESERVED, LambdaError, throttled
 from klambda_core.limits import CONCURRENT_EXECUTIONS
 from klambda_gateway.admission.elsewhere import NOTHING, Elsewhere
+from klambda_gateway.admission.unreserved import Alone
 from klambda_gateway.instances.family import Function
 
 COMPLETING_PATIENCE_S: Final = 0.1
@@ -27,16 +28,40 @@ NEWS_PATIENCE_S: Final = 0.02
 """How long the word of an instance that another gateway's run is over may be on its way."""
 RETRY_AFTER_S: Final = 1
 
-K = TypeVar("K")
+Pot = tuple[str, str]
+"""What is drawn on: a function's own (namespace and name), or what an account's functions share."""
+
+
+def account_pot(function: Function) -> Pot:
+    """Return what a function's account shares: no object has an empty name."""
+    return function[0], ""
+
+
+class Shared(Protocol):
+    """What accounts share: ``unreserved``."""
+
+    def of(self, account: str) -> int:
+        """Return how many may run at once of an account's functions that reserve nothing."""
+        ...
+
+    def most(self, account: str) -> int:
+        """Return how many of them other gateways run at the most; asked with each request."""
+        ...
+
+    def elsewhere(self, account: str) -> Elsewhere:
+        """Return how many of them other gateways run."""
+        ...
 
 
 class Permit:
     """Room for one invocation; it lasts until its story and its last attempt are over."""
 
-    __slots__ = ("_admission", "_finished", "_open", "function")
+    __slots__ = ("_admission", "_finished", "_open", "draws", "function")
 
-    def __init__(self, admission: Admission, function: Function) -> None:
+    def __init__(self, admission: Admission, function: Function, *, draws: bool) -> None:
         self.function = function
+        self.draws = draws
+        """It draws on what the account shares, too."""
         self._admission = admission
         self._open = 0
         self._finished = False
@@ -49,7 +74,7 @@ class Permit:
         """Note that an attempt is over."""
         self._open -= 1
         if self._finished and not self._open:
-            self._admission.leave(self.function, completed=True)
+            self._admission.leave(self, completed=True)
 
     def finish(self) -> None:
         """End the story: answered, refused or cancelled."""
@@ -57,9 +82,9 @@ class Permit:
             return
         self._finished = True
         if self._open:
-            self._admission.completing(self.function)
+            self._admission.completing(self)
         else:
-            self._admission.leave(self.function, completed=False)
+            self._admission.leave(self, completed=False)
 
 
 class Admission:
@@ -68,91 +93,105 @@ class Admission:
     def __init__(
         self,
         *,
-        account_limit: int = CONCURRENT_EXECUTIONS,
-        account_limits: Mapping[str, int] | None = None,
+        unreserved: Shared | None = None,
         others: Callable[[Function], Elsewhere] = lambda _: NOTHING,
     ) -> None:
-        """``account_limits``: those of namespaces that have another.
-
-        ``others``: instances of a function that other gateways' requests occupy.
-        """
-        self._account_limit = account_limit
-        self._account_limits = account_limits or {}
+        """``others``: instances of a function that other gateways' requests occupy."""
+        self._unreserved: Shared = unreserved or Alone(lambda _: CONCURRENT_EXECUTIONS)
         self._others = others
-        self._by_account: Counter[str] = Counter()
-        self._by_function: Counter[Function] = Counter()
-        self._completing: Counter[Function] = Counter()
-        self._room: dict[Function, list[asyncio.Future[None]]] = {}
+        self._taken: dict[Pot, int] = {}
+        self._completing: dict[Pot, int] = {}
+        self._room: dict[Pot, list[asyncio.Future[None]]] = {}
+        self._running = 0
         self.admitted = 0
         """Invocations so far."""
 
     def running(self) -> int:
         """Count all permits."""
-        return self._by_account.total()
+        return self._running
 
     def of_function(self, function: Function) -> int:
         """Count a function's permits."""
-        return self._by_function[function]
+        return self._taken.get(function, 0)
 
-    def enter_now(self, function: Function, reserved: int | None) -> Permit | None:
+    def unreserved(self, account: str) -> int:
+        """Count the permits that draw on what an account's functions share."""
+        return self._taken.get((account, ""), 0)
+
+    def enter_now(
+        self, function: Function, limit: int | None, *, draws: bool = True
+    ) -> Permit | None:
         """Admit one invocation, or None when a moment's patience may help. Raises as ``enter``."""
-        reason = self._refusal(function, reserved)
-        if reason is None:
-            return self._permit(function)
-        if reason == REASON_RESERVED and reserved and self._patience(function):
+        full = self._full(function, limit, draws)
+        if full is None:
+            return self._permit(function, draws)
+        if limit != 0 and self._patience(full):
             return None
-        raise throttled(reason, retry_after=RETRY_AFTER_S)
+        raise _throttled(full)
 
-    async def enter(self, function: Function, reserved: int | None) -> Permit:
-        """Admit one invocation. Raises LambdaError 429 with its reason."""
-        permit = self.enter_now(function, reserved)
+    async def enter(self, function: Function, limit: int | None, *, draws: bool = True) -> Permit:
+        """Admit one invocation. Raises LambdaError 429 with its reason.
+
+        ``limit``: the function's own; ``draws``: on what the account's functions share, too.
+        """
+        permit = self.enter_now(function, limit, draws=draws)
         if permit is not None:
             return permit
-        reason = await self._patiently(function, reserved)
-        if reason is not None:
-            raise throttled(reason, retry_after=RETRY_AFTER_S)
-        permit = self._permit(function)
-        self._wake(function)  # there may be room for two
+        full = await self._patiently(function, limit, draws)
+        if full is not None:
+            raise _throttled(full)
+        permit = self._permit(function, draws)
+        self._wake(permit)  # there may be room for two
         return permit
 
-    def _permit(self, function: Function) -> Permit:
+    def _permit(self, function: Function, draws: bool) -> Permit:
         self.admitted += 1
-        self._by_account[function[0]] += 1
-        self._by_function[function] += 1
-        return Permit(self, function)
+        self._running += 1
+        self._taken[function] = self._taken.get(function, 0) + 1
+        if draws:
+            pot = account_pot(function)
+            self._taken[pot] = self._taken.get(pot, 0) + 1
+        return Permit(self, function, draws=draws)
 
-    def _refusal(self, function: Function, reserved: int | None) -> str | None:
-        if reserved is not None:
-            taken = self._by_function[function]
-            if taken >= reserved or taken + self._others(function).running >= reserved:
-                return REASON_RESERVED
-        account = function[0]
-        limit = self._account_limits.get(account, self._account_limit)
-        if self._by_account[account] >= limit:
-            return REASON_ACCOUNT
+    def _full(self, function: Function, limit: int | None, draws: bool) -> Pot | None:
+        """Return what leaves no room, if something does."""
+        if limit is not None:
+            taken = self._taken.get(function, 0)
+            if taken >= limit or taken + self._others(function).running >= limit:
+                return function
+        if draws:
+            account, pot = function[0], account_pot(function)
+            left = self._unreserved.of(account) - self._taken.get(pot, 0)
+            if left <= self._unreserved.most(account) and (
+                left <= 0 or left <= self._unreserved.elsewhere(account).running
+            ):
+                return pot
         return None
 
-    def _patience(self, function: Function) -> float:
+    def _elsewhere(self, pot: Pot) -> Elsewhere:
+        return self._others(pot) if pot[1] else self._unreserved.elsewhere(pot[0])
+
+    def _patience(self, pot: Pot) -> float:
         """How long a place may be free soon, in seconds."""
-        others = self._others(function)
-        if self._completing[function] or others.completing:
+        others = self._elsewhere(pot)
+        if self._completing.get(pot) or others.completing:
             return COMPLETING_PATIENCE_S
         return NEWS_PATIENCE_S if others.running else 0.0
 
-    async def _patiently(self, function: Function, reserved: int | None) -> str | None:
+    async def _patiently(self, function: Function, limit: int | None, draws: bool) -> Pot | None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        while (reason := self._refusal(function, reserved)) == REASON_RESERVED:
-            deadline = began + self._patience(function)
+        while (full := self._full(function, limit, draws)) is not None:
+            deadline = began + self._patience(full)
             if loop.time() >= deadline:
                 break
             # When nothing came: what was busy may be completing by now.
-            await self._room_made(function, deadline)
-        return reason
+            await self._room_made(full, deadline)
+        return full
 
-    async def _room_made(self, function: Function, deadline: float) -> None:
-        """Wait for news of the function's permits or runs, no longer than to the deadline."""
-        waiting = self._room.setdefault(function, [])
+    async def _room_made(self, pot: Pot, deadline: float) -> None:
+        """Wait for news of a pot's permits or runs, no longer than to the deadline."""
+        waiting = self._room.setdefault(pot, [])
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(future)
         try:
@@ -163,34 +202,51 @@ class Admission:
         finally:
             waiting.remove(future)
             if not waiting:
-                self._room.pop(function, None)
+                self._room.pop(pot, None)
 
-    def completing(self, function: Function) -> None:
+    def completing(self, permit: Permit) -> None:
         """Note that an answer is out while its instance is not ready yet."""
-        self._completing[function] += 1
+        for pot in _pots(permit):
+            self._completing[pot] = self._completing.get(pot, 0) + 1
 
-    def leave(self, function: Function, *, completed: bool) -> None:
-        """Give a permit back."""
-        _less(self._by_account, function[0])
-        _less(self._by_function, function)
-        if completed:
-            _less(self._completing, function)
-        self._wake(function)
+    def leave(self, permit: Permit, *, completed: bool) -> None:
+        """Take a permit back."""
+        self._running -= 1
+        for pot in _pots(permit):
+            _less(self._taken, pot)
+            if completed:
+                _less(self._completing, pot)
+        self._wake(permit)
 
     def news(self) -> None:
         """Note that instances have told what they do."""
-        for function in self._room:
-            self._wake(function)
+        for pot in self._room:
+            self._wake_one(pot)
 
-    def _wake(self, function: Function) -> None:
-        for future in self._room.get(function, ()):
+    def _wake(self, permit: Permit) -> None:
+        if self._room:
+            for pot in _pots(permit):
+                self._wake_one(pot)
+
+    def _wake_one(self, pot: Pot) -> None:
+        for future in self._room.get(pot, ()):
             if not future.done():
                 future.set_result(None)
                 break
 
 
-def _less(counter: Counter[K], key: K) -> None:
-    if counter[key] > 1:
-        counter[key] -= 1
+def _pots(permit: Permit) -> tuple[Pot, ...]:
+    function = permit.function
+    return (function, account_pot(function)) if permit.draws else (function,)
+
+
+def _less(counts: dict[Pot, int], pot: Pot) -> None:
+    if counts[pot] > 1:
+        counts[pot] -= 1
     else:
-        del counter[key]
+        del counts[pot]
+
+
+def _throttled(pot: Pot) -> LambdaError:
+    reason = REASON_RESERVED if pot[1] else REASON_ACCOUNT
+    return throttled(reason, retry_after=RETRY_AFTER_S)

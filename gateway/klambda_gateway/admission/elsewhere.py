@@ -32,7 +32,7 @@ def elsewhere(registry: Registry, deployments: Iterable[DeploymentKey]) -> Elsew
     for key in deployments:
         pool = registry.pools.get(key)
         for record in pool.records.values() if pool is not None else ():
-            if record.running and record.attempt is None:
+            if record.abroad:
                 running += 1
                 completing += record.slot is Slot.COMPLETING
     return Elsewhere(running, completing)

@@ -36,6 +36,10 @@ class BurstUsedUp(Exception):
     """The function has started as many instances as it may for the moment."""
 
 
+class AccountUsedUp(Exception):
+    """As many run in the account as may, at all gateways."""
+
+
 class QueuedAttempt:
     """A waiter that is a future."""
 
@@ -72,7 +76,7 @@ async def acquire(
     """Return an instance marked with this attempt.
 
     ``deadline`` is in the loop's time; ``patient``: others may go first. Raises WaitedTooLong,
-    Moved, StartsFail, BurstUsedUp.
+    Moved, StartsFail, BurstUsedUp, AccountUsedUp.
     """
     pool = registry.pool(key)
     record = pool.take(attempt)

@@ -35,6 +35,10 @@ class Families:
             if not members:
                 del self._members[former]
 
+    def function_of(self, key: DeploymentKey) -> Function | None:
+        """Return the function that a Deployment belongs to."""
+        return self._functions.get(key)
+
     def of(self, function: Function) -> Collection[DeploymentKey]:
         """Return the Deployments of a function."""
         return self._members.get(function, {}).keys()

@@ -151,6 +151,11 @@ class Record:
         return self.attempt is not None or (self.linked and self.slot in _BUSY)
 
     @property
+    def abroad(self) -> bool:
+        """It runs what another gateway sent."""
+        return self.attempt is None and self.linked and self.slot in _BUSY
+
+    @property
     def initialised(self) -> bool:
         """Its runtime has started, and it serves."""
         return self.serving and not self.init_failed and self.slot in _INITIALISED

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from klambda_gateway.instances.abroad import Abroad
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.instances.pool import Pool, Waits
 from klambda_gateway.instances.record import Record
@@ -59,6 +60,7 @@ class Registry:
         """Called when an instance was found to do nothing."""
         self.records: dict[str, Record] = {}
         self.pools: dict[DeploymentKey, InstancePool] = {}
+        self.abroad = Abroad()
 
     def __iter__(self) -> Iterator[InstancePool]:
         return iter(list(self.pools.values()))
@@ -115,6 +117,7 @@ class Registry:
         if not record.arrived and record.equipped:
             record.arrived = True
             self.on_arrival(record.key)
+        self.abroad.note(record)
         pool.file(record)
         free = record.free
         if pool.waiters:

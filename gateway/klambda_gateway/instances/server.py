@@ -86,7 +86,7 @@ class InstanceServer:
         self._links: dict[str, Link] = {}
         self._ambiguous = Ambiguous(registry.touch)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._open: set[Link] = set()
+        self._open: dict[Link, None] = {}
         self._server: asyncio.Server | None = None
 
     # --- life -------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ class InstanceServer:
     # --- greeting ---------------------------------------------------------------------------------
 
     def _made(self, link: Link) -> None:
-        self._open.add(link)
+        self._open[link] = None
         # Before this returns: the hello may come in the same turn of the loop.
         frames: asyncio.Queue[Frame] = asyncio.Queue()
         link.receiver = frames.put_nowait
@@ -311,7 +311,7 @@ class InstanceServer:
     # --- losses -----------------------------------------------------------------------------------
 
     def _lost(self, link: Link) -> None:
-        self._open.discard(link)
+        self._open.pop(link, None)
         if self._links.get(link.uid) is not link:
             return
         del self._links[link.uid]

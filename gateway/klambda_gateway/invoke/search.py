@@ -15,6 +15,7 @@ from typing import Final
 
 from klambda_core import errors
 from klambda_gateway.instances.acquire import (
+    AccountUsedUp,
     BurstUsedUp,
     Moved,
     StartsFail,
@@ -93,7 +94,7 @@ class Search:
                 )
             except Moved:
                 record = None  # waited for below: mypyc keeps an exception while its handler waits
-            except BurstUsedUp as error:
+            except (BurstUsedUp, AccountUsedUp) as error:
                 raise errors.throttled(errors.REASON_ACCOUNT, retry_after=1) from error
             except StartsFail as error:
                 raise cannot_start(error.reason, error.message) from error

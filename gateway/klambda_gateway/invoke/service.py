@@ -149,7 +149,9 @@ class InvokeService:
         if target is None:
             return False
         story.target = target
-        story.permit = self._admission.enter_now(target.function, target.reserved)
+        story.permit = self._admission.enter_now(
+            target.function, target.reserved, draws=target.draws
+        )
         if story.permit is None:
             return False
         story.deadline = self._now() + self._wait_limit
@@ -164,7 +166,9 @@ class InvokeService:
         """Wait for what is missing, then send the request."""
         target = story.target or await self._search.find(story.request)
         if story.permit is None:
-            story.permit = await self._admission.enter(target.function, target.reserved)
+            story.permit = await self._admission.enter(
+                target.function, target.reserved, draws=target.draws
+            )
             story.deadline = self._now() + self._wait_limit
         target, record, attempt = await self._search.instance(story, target)
         self._send(story, target, record, attempt)

@@ -29,6 +29,8 @@ class Target:
     """Seconds."""
     reserved: int | None
     """The function's own limit: its reservation, or a lower ``maxReplicas``."""
+    draws: bool = True
+    """It reserves nothing: it draws on what the account's functions share."""
 
 
 def targets_of(
@@ -54,4 +56,5 @@ def _target(
         executed_version=version,
         timeout=runs.timeout,
         reserved=function.limit,
+        draws=function.reserved is None,
     )

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from klambda_core.limits import BURST_LIMIT
-from klambda_gateway.instances.acquire import BurstUsedUp, Moved, StartsFail
+from klambda_gateway.instances.acquire import AccountUsedUp, BurstUsedUp, Moved, StartsFail
 from klambda_gateway.instances.deployments import DeploymentFacts
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.instances.record import COMPLETING_S
@@ -67,14 +67,15 @@ class Demand:
         counts: Callable[[str], None] = lambda _: None,
         burst: Callable[[DeploymentKey], int] = lambda _: BURST_LIMIT,
         room: Callable[[DeploymentKey, int], int | None] = lambda *_: None,
+        account: Callable[[DeploymentKey, int], int] = lambda _, wanted: wanted,
         patience: float = SCHEDULING_PATIENCE_S,
     ) -> None:
         """``prepare`` is called when a start is asked for (code is fetched meanwhile).
 
         ``counts`` is told the reason of each failure that leads to a back-off; ``burst``: how many
         starts its function may ask for in ten seconds; ``room``: how many of the wanted instances
-        a Deployment may have, None for all (``shares``); ``patience``: so long pods may look for a
-        node.
+        a Deployment may have, None for all (``shares``); ``account``: how many of them its account
+        has room for (``headcount``); ``patience``: so long pods may look for a node.
         """
         self._registry = registry
         self._starter = starter
@@ -84,6 +85,7 @@ class Demand:
         self._counts = counts
         self._burst = burst
         self._room = room
+        self._account = account
         self._patience = patience
         self._bursts = Bursts()
         self._durations = Durations()
@@ -270,16 +272,13 @@ class Demand:
 
     async def _raise(self, key: DeploymentKey) -> None:
         while missing := self._shortfall(key):
-            room = self._room(key, missing)
-            if room is not None and room < missing:
-                self._look_again(key)
-                missing = room
+            missing, bounded = self._allowed(key, missing)
             if not missing:
                 return
             count = self._within_burst(key, missing)
             if not count:
                 continue
-            ceiling = self._starter.replicas(key) + count if room is not None else None
+            ceiling = self._starter.replicas(key) + count if bounded else None
             self._prepare(key)
             try:
                 started = await self._starter.start(key, count, ceiling=ceiling)
@@ -298,6 +297,29 @@ class Demand:
                     self._look_again(key)  # others have started what there may be
                     return
                 self._started(key, started)
+
+    def _allowed(self, key: DeploymentKey, missing: int) -> tuple[int, bool]:
+        """Return how many starts there is room for, and whether the function has its own bound."""
+        room = self._room(key, missing)
+        if room is not None and room < missing:
+            self._look_again(key)
+            missing = room
+        return self._within_account(key, missing) if missing else 0, room is not None
+
+    def _within_account(self, key: DeploymentKey, missing: int) -> int:
+        """Return how many starts the account has room for; who waits longer than ends take, hears.
+
+        Until then one of those who run, here or elsewhere, may be about to be done.
+        """
+        left = self._account(key, missing)
+        if left < missing:
+            self._look_again(key)
+            last = list(self._registry.pool(key).waiters.values())[left - missing :]
+            latest = self._now() - COMPLETING_S
+            for waiter in [each for each in last if each.since <= latest]:
+                self._registry.pool(key).leave(waiter.attempt)
+                waiter.dismiss(AccountUsedUp())
+        return left
 
     def _within_burst(self, key: DeploymentKey, missing: int) -> int:
         """Return how many starts may be asked for; who came last for the others, is told."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from klambda_gateway.admission.unreserved import Unreserved
 from klambda_gateway.auth.gate import utc_now
 from klambda_gateway.instances.family import Families
 from klambda_gateway.instances.pods import DeploymentKey
@@ -23,6 +24,7 @@ from klambda_gateway.scale.bare import PodStarter
 from klambda_gateway.scale.crowding import Crowding
 from klambda_gateway.scale.decide import Spec
 from klambda_gateway.scale.demand import Demand
+from klambda_gateway.scale.headcount import Headcount
 from klambda_gateway.scale.keeper import Keeper
 from klambda_gateway.scale.minimum import Minimums
 from klambda_gateway.scale.provisioned import Provisioning
@@ -55,6 +57,7 @@ class ScaleParts:
         registry: Registry,
         server: InstanceServer,
         families: Families,
+        unreserved: Unreserved,
         prepare: Callable[[DeploymentKey], None],
     ) -> None:
         """``prepare`` is called when a start is asked for."""
@@ -84,6 +87,7 @@ class ScaleParts:
             replicas=starters.replicas,
             drain=lambda record: server.drain(record, registry.clock()),
         )
+        headcount = Headcount(registry, unreserved, families=families, replicas=starters.replicas)
         self.demand = Demand(
             registry,
             starters,
@@ -93,6 +97,7 @@ class ScaleParts:
             counts=lambda reason: failures.labels(reason).inc(),
             burst=self._burst,
             room=shares.room,
+            account=headcount.room,
             patience=patience,
         )
         registry.on_short = self.demand.short

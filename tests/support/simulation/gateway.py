@@ -11,6 +11,7 @@ from typing import Any, Final
 from klambda_core.errors import LambdaError
 from klambda_gateway.admission.concurrency import Admission
 from klambda_gateway.admission.elsewhere import Elsewhere, elsewhere
+from klambda_gateway.admission.unreserved import Unreserved
 from klambda_gateway.bulk import Body, whole
 from klambda_gateway.instances.assignment import Assignments
 from klambda_gateway.instances.call import Call
@@ -30,6 +31,7 @@ from klambda_gateway.routing.table import RoutingTable
 from klambda_gateway.scale.crowding import Crowding
 from klambda_gateway.scale.decide import Spec
 from klambda_gateway.scale.demand import Demand
+from klambda_gateway.scale.headcount import Headcount
 from klambda_gateway.scale.scaler import Scaler
 from klambda_gateway.scale.shares import Share, Shares, share_of
 from klambda_gateway.scale.starter import DeploymentStarter
@@ -63,6 +65,8 @@ class Place:
     sent: Callable[[int, str], None]
     """(request, instance): an attempt goes there."""
     idle_seconds: float
+    account: int
+    """Concurrent executions."""
 
 
 @dataclass(slots=True)
@@ -85,17 +89,30 @@ class Gateway:
         self.mirror = Mirror()
         self.api = Api(place.kubernetes, place.chance)
         self.registry = Registry(clock=self._loop.time)
-        self.table = RoutingTable(on_retired=self._retire)
         self.starter = DeploymentStarter(self.api, self.mirror.deployments.get)
         self.families = Families()
+        self.unreserved = Unreserved(
+            limit=lambda _: place.account, abroad=self.registry.abroad, families=self.families
+        )
+        self.table = RoutingTable(on_retired=self._retire, on_swapped=self.unreserved.changed)
         shares = Shares(
             self.registry,
             share=self._share,
             replicas=self.starter.replicas,
             drain=lambda record: self.server.drain(record, self._loop.time()),
         )
+        headcount = Headcount(
+            self.registry,
+            self.unreserved,
+            families=self.families,
+            replicas=self.starter.replicas,
+        )
         self.demand = Demand(
-            self.registry, self.starter, known=self.mirror.deployments.get, room=shares.room
+            self.registry,
+            self.starter,
+            known=self.mirror.deployments.get,
+            room=shares.room,
+            account=headcount.room,
         )
         self.registry.on_short = self.demand.short
         self.registry.on_arrival = self.demand.arrived
@@ -114,7 +131,7 @@ class Gateway:
             on_failed=self.demand.fails,
             on_phases=lambda key, _: self.demand.works(key),
         )
-        self.admission = Admission(others=self._others)
+        self.admission = Admission(unreserved=self.unreserved, others=self._others)
         self.registry.on_free = self.admission.news
         self.service = InvokeService(
             finder=Finder(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from klambda_core.limits import CONCURRENT_EXECUTIONS
 from klambda_gateway.invoke.story import Story
 
 
@@ -29,6 +30,7 @@ class Plan:
     gateways: int = 3
     room: int = 24
     idle_seconds: float = 20.0
+    account: int = CONCURRENT_EXECUTIONS
     updates_every: float = 0.0
     cuts_every: float = 0.0
     crashes_every: float = 0.0
@@ -72,4 +74,6 @@ class Verdict:
     """By function: the most that ran at once."""
     above: dict[str, float] = field(default_factory=dict)
     """By function: the longest time above its reservation, in seconds."""
+    unreserved: int = 0
+    """The most that ran at once of functions that reserve nothing."""
     seconds: float = 0.0

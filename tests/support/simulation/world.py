@@ -128,6 +128,7 @@ class World:
                 leads=self._leads,
                 sent=self._sent,
                 idle_seconds=self.plan.idle_seconds,
+                account=self.plan.account,
             )
         )
         gateway.relist(self.kubernetes.everything())
@@ -230,10 +231,18 @@ class World:
             for each in self.gateways.values()
         )
         recent = self._loop.time() - self.last_fault < SUSPECT_S
-        if caller.reserved is None or (taken < caller.reserved and not recent):
+        if caller.reserved is None:
+            self._judge_account(number)
+        elif taken < caller.reserved and not recent:
             self._complain(number, f"429 while {taken} of {caller.reserved} were taken")
         elif caller.clients <= caller.reserved and not recent:
             self._complain(number, "429 for a closed loop within its reservation")
+
+    def _judge_account(self, number: int) -> None:
+        drawn = sum(each.admission.unreserved(NAMESPACE) for each in self.gateways.values())
+        reserved = sum(each.reserved or 0 for each in self.plan.callers)
+        if drawn < self.plan.account - reserved:
+            self._complain(number, f"429 while {drawn} of what is unreserved were taken")
 
     def _explained(self, request: Request) -> bool:
         """Tell whether an instance it was sent to, or the way there, was hit since."""
@@ -274,11 +283,19 @@ class World:
         now, running = self._loop.time(), self._running[function]
         self.verdict.most[function] = max(self.verdict.most.get(function, 0), running)
         reserved = self.functions[function].reserved
-        if reserved is not None and running > reserved:
+        if reserved is None:
+            self.verdict.unreserved = max(self.verdict.unreserved, self._unreserved())
+        elif running > reserved:
             self._above_since.setdefault(function, now)
         self.verdict.overlaps += instance.overlaps
         self._where[number] = instance
         return self._duration()
+
+    def _unreserved(self) -> int:
+        """Count what runs of functions that reserve nothing."""
+        return sum(
+            self._running[each.function] for each in self.plan.callers if each.reserved is None
+        )
 
     def _duration(self) -> float:
         chance = self.chance["instances"]

@@ -92,6 +92,31 @@ def test_in_a_storm_every_promise_is_kept() -> None:
     assert_kept(verdict, 5_000)
 
 
+SHARED = (
+    Caller(function="area", clients=5),
+    Caller(function="boxes", clients=5),
+    Caller(function="tight", clients=3, reserved=2),
+)
+POOL = 6
+
+
+def test_an_accounts_functions_share_what_none_reserves_over_all_gateways() -> None:
+    """Ten clients at three gateways, room for six: as many run as may, and no more start."""
+    verdict = run(Plan(seed=13, requests=6_000, callers=SHARED, account=POOL + 2))
+    assert_kept(verdict, 6_000)
+    assert verdict.unreserved == POOL
+    assert verdict.outcomes["area 429"]
+    assert verdict.outcomes["boxes 429"]
+    assert verdict.most["tight"] == 2, "what is reserved is there, however full the rest"
+
+
+def test_a_closed_loop_within_the_account_is_never_refused() -> None:
+    loops = tuple(Caller(function=name, clients=3) for name in ("area", "boxes"))
+    verdict = run(Plan(seed=14, requests=5_000, callers=loops, account=POOL))
+    assert_kept(verdict, 5_000)
+    assert verdict.outcomes.keys() == {"area answered", "boxes answered"}
+
+
 def test_a_seed_is_a_run() -> None:
     first, second = (run(storm(seed=9, requests=500)) for _ in range(2))
     assert first == second

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from klambda_core.errors import REASON_ACCOUNT, REASON_RESERVED, LambdaError
 from klambda_gateway.admission.concurrency import Admission, Permit
 from klambda_gateway.admission.elsewhere import Elsewhere, elsewhere
+from klambda_gateway.admission.unreserved import Alone
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.registry import Registry
 
@@ -36,7 +37,7 @@ async def test_reserved_concurrency_is_exact_and_zero_stops_everything() -> None
 
 
 async def test_the_account_limit_is_per_namespace() -> None:
-    admission = Admission(account_limit=1)
+    admission = Admission(unreserved=Alone(lambda _: 1))
     permit = await admission.enter(FN, None)
     assert await reason(admission, None) == REASON_ACCOUNT
     await admission.enter(("other", "area"), None)
@@ -47,7 +48,7 @@ async def test_the_account_limit_is_per_namespace() -> None:
 
 
 async def test_a_namespace_may_have_another_limit() -> None:
-    admission = Admission(account_limit=1, account_limits={"large": 2, "none": 0})
+    admission = Admission(unreserved=Alone(lambda name: {"large": 2, "none": 0}.get(name, 1)))
     large = ("large", "area")
     await admission.enter(large, None)
     await admission.enter(large, None)
@@ -148,7 +149,7 @@ async def test_that_wait_is_short() -> None:
 @given(st.lists(st.sampled_from(["enter", "open", "close", "finish"]), max_size=60))
 def test_every_permit_is_given_back_exactly_once(steps: list[str]) -> None:
     async def play() -> None:
-        admission = Admission(account_limit=5)
+        admission = Admission(unreserved=Alone(lambda _: 5))
         permits: list[list[object]] = []  # permit, open attempts, finished
         for number, step in enumerate(steps):
             if step == "enter":
