@@ -78,6 +78,18 @@ class ProvisionedStatus(Model):
     )
 
 
+class WarmPlace(Model):
+    """Where requests of a provisioned version go, which an upgrade's new revision follows later."""
+
+    deployment: str = Field(max_length=63, description="The Deployment that serves.")
+    revision: str = Field(max_length=64, description="The revision that serves.")
+    waiting_since: str | None = Field(
+        None,
+        description="Since when another revision is active that is not initialised yet.",
+        json_schema_extra={"format": "date-time"},
+    )
+
+
 class WeightedVersion(Model):
     """One target of an alias."""
 

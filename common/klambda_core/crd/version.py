@@ -15,6 +15,7 @@ from klambda_core.crd.status import (
     Failed,
     ProvisionedStatus,
     ResolvedLayer,
+    WarmPlace,
 )
 from klambda_core.kinds import VERSION
 from klambda_core.limits import (
@@ -98,6 +99,9 @@ class VersionStatus(Model):
     failed: Failed | None = Field(None, description="Why it could not be brought into use.")
     provisioned_concurrency: ProvisionedStatus | None = Field(
         None, description="What is kept initialised."
+    )
+    warm: WarmPlace | None = Field(
+        None, description="Where requests go while instances are provisioned; follows active."
     )
     conditions: Conditions = Field(default_factory=list)
 

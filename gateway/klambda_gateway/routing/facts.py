@@ -36,6 +36,16 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Warm:
+    """``status.warm``: where requests of a provisioned version go."""
+
+    deployment: str
+    revision: str
+    since: str | None = None
+    """Since when another revision is the active one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventFacts:
     """How the asynchronous events of a qualifier are treated; None: as Lambda does by default."""
 
@@ -112,6 +122,14 @@ class VersionFacts:
     dead_letter: str | None = None
     provisioned: int | None = None
     kept: Kept | None = None
+    warm: Warm | None = None
+
+    @property
+    def place(self) -> Serving | None:
+        """Where its requests go: where instances are provisioned, else what is active."""
+        if self.serving is None or self.warm is None:
+            return self.serving
+        return Serving(deployment=self.warm.deployment, revision=self.warm.revision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +199,7 @@ def version_facts(obj: Mapping[str, Any]) -> VersionFacts | None:
         dead_letter=_dead_letter(snapshot),
         provisioned=spec.get("provisionedConcurrentExecutions"),
         kept=_kept(status),
+        warm=_warm(status),
     )
 
 
@@ -222,6 +241,17 @@ def _serving(status: Mapping[str, Any]) -> Serving | None:
     if not active.get("deployment"):
         return None
     return Serving(deployment=active["deployment"], revision=active.get("revision", ""))
+
+
+def _warm(status: Mapping[str, Any]) -> Warm | None:
+    told = status.get("warm")
+    if not told:
+        return None
+    return Warm(
+        deployment=told["deployment"],
+        revision=told.get("revision", ""),
+        since=told.get("waitingSince"),
+    )
 
 
 def _kept(status: Mapping[str, Any]) -> Kept | None:

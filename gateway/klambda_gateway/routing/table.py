@@ -49,8 +49,10 @@ class Entry:
         object.__setattr__(self, "routes", routes_of(self.aliases, targets))
 
     def deployments(self) -> frozenset[DeploymentKey]:
-        """Return the Deployments that serve something of it now."""
-        servings = [self.function.serving, *(each.serving for each in self.versions.values())]
+        """Return the Deployments that serve something of it now, or are to."""
+        versions = self.versions.values()
+        servings = [self.function.serving, *(each.serving for each in versions)]
+        servings += [each.place for each in versions]
         namespace = self.function.namespace
         return frozenset(DeploymentKey(namespace, each.deployment) for each in servings if each)
 

@@ -37,16 +37,18 @@ def targets_of(
     function: FunctionFacts, versions: Mapping[str, VersionFacts]
 ) -> Mapping[str, Target | Problem]:
     """Return what ``$LATEST`` and each published version stand for."""
-    found = {LATEST: _target(function, LATEST, function)}
+    found = {LATEST: _target(function, LATEST, function, function.serving)}
     for number, version in versions.items():
-        found[number] = _target(function, number, version)
+        found[number] = _target(function, number, version, version.place)
     return found
 
 
 def _target(
-    function: FunctionFacts, version: str, runs: FunctionFacts | VersionFacts
+    function: FunctionFacts,
+    version: str,
+    runs: FunctionFacts | VersionFacts,
+    serving: Serving | None,
 ) -> Target | Problem:
-    serving: Serving | None = runs.serving
     if serving is None:
         return "failed" if runs.failed else "pending"
     return Target(

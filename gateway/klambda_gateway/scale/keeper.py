@@ -15,19 +15,28 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from klambda_core.kinds import Kind
-from klambda_core.labels import MANAGER_GATEWAY_PROVISIONED
+from klambda_core.kinds import VERSION, Kind
+from klambda_core.labels import MANAGER_GATEWAY_PROVISIONED, MANAGER_GATEWAY_WARM
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
-from klambda_gateway.routing.facts import Kept
-from klambda_gateway.scale.provisioned import INIT_FAILURE, Found, Holder, Provisioning, tell
+from klambda_gateway.routing.facts import Kept, Warm
+from klambda_gateway.scale.provisioned import INIT_FAILURE, Found, Provisioning, tell
+from klambda_gateway.scale.renewal import settle
 from klambda_gateway.scale.starts import Failure
 from klambda_gateway.scale.status import AppliesStatus
 from klambda_kube.errors import KubeError, NotFound
 from klambda_obs import logs
+
+PROVISIONED: Final = "provisionedConcurrency"
+WARM: Final = "warm"
+_MANAGERS: Final = {PROVISIONED: MANAGER_GATEWAY_PROVISIONED, WARM: MANAGER_GATEWAY_WARM}
+"""An apply states all that its manager wants, so each member of the status has one."""
+
+_What = tuple[Kind, str, str, str]
+"""Kind, namespace and name of an object, and the member of its status."""
 
 _log = logs.get("klambda.gateway.provisioned")
 
@@ -44,11 +53,13 @@ class Keeper:
         trouble: Callable[[DeploymentKey], Failure | None],
         now: Callable[[], datetime],
         patience: float,
+        exists: Callable[[DeploymentKey], bool] = lambda _: True,
         runs: Counter[str] | None = None,
     ) -> None:
-        """``patience``: so many seconds an alias waits for what it points to.
+        """``patience``: so many seconds requests wait for what is to be warm, at most.
 
-        ``runs`` counts those of versions of which something is kept.
+        ``exists``: whether there is such a Deployment; ``runs`` counts those of versions of which
+        something is kept.
         """
         self._api = api
         self._provisioning = provisioning
@@ -56,8 +67,9 @@ class Keeper:
         self._trouble = trouble
         self._now = now
         self._patience = patience
+        self._exists = exists
         self._runs: Counter[str] = Counter() if runs is None else runs
-        self._tasks: dict[tuple[Kind, str, str], asyncio.Task[None]] = {}
+        self._tasks: dict[_What, asyncio.Task[None]] = {}
 
     def short(self, key: DeploymentKey) -> bool:
         """Tell whether the next instance of a Deployment is one to be kept."""
@@ -78,14 +90,29 @@ class Keeper:
         has = {key: self._found(key) for key in self._provisioning.deployments()}
         for found in self._provisioning.by_function():
             for holder, kept in tell(found, has, self._now(), self._patience):
-                name = (holder.kind, holder.namespace, holder.name)
-                if kept != holder.kept and name not in self._tasks:
-                    task = asyncio.get_running_loop().create_task(self._write(holder, kept))
-                    self._tasks[name] = task
-                    task.add_done_callback(partial(self._wrote, name))
+                if kept != holder.kept:
+                    what = (holder.kind, holder.namespace, holder.name, PROVISIONED)
+                    self._tell(what, None if kept is None else _document(kept))
+        for renewal in self._provisioning.renewals():
+            old = renewal.old
+            warm = settle(
+                renewal,
+                available=self._found(renewal.new).available,
+                gone=old is not None and not self._exists(old),
+                now=self._now(),
+                patience=self._patience,
+            )
+            if warm != renewal.warm:
+                what = (VERSION, renewal.namespace, renewal.name, WARM)
+                self._tell(what, None if warm is None else _place(warm))
 
-    def _wrote(self, name: tuple[Kind, str, str], _: asyncio.Task[None]) -> None:
-        self._tasks.pop(name, None)
+    def _tell(self, what: _What, document: dict[str, Any] | None) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = asyncio.get_running_loop().create_task(self._write(what, document))
+            self._tasks[what].add_done_callback(partial(self._wrote, what))
+
+    def _wrote(self, what: _What, _: asyncio.Task[None]) -> None:
+        self._tasks.pop(what, None)
 
     def _found(self, key: DeploymentKey) -> Found:
         pool = self._registry.pools.get(key)
@@ -101,23 +128,24 @@ class Keeper:
             reason=reason,
         )
 
-    async def _write(self, holder: Holder, kept: Kept | None) -> None:
-        status: dict[str, Any] = {}
-        if kept is not None:
-            status["provisionedConcurrency"] = _document(kept)
+    async def _write(self, what: _What, document: dict[str, Any] | None) -> None:
+        kind, namespace, name, member = what
         try:
             await self._api.apply(
-                holder.kind,
-                holder.namespace,
-                holder.name,
-                {"metadata": {"name": holder.name}, "status": status},
-                field_manager=MANAGER_GATEWAY_PROVISIONED,
+                kind,
+                namespace,
+                name,
+                {
+                    "metadata": {"name": name},
+                    "status": {} if document is None else {member: document},
+                },
+                field_manager=_MANAGERS[member],
                 subresource="status",
             )
         except NotFound:
             pass  # deleted meanwhile
         except KubeError as error:
-            _log.warning("provisioned-not-told", name=holder.name, error=str(error))
+            _log.warning("provisioned-not-told", name=name, member=member, error=str(error))
 
 
 def _document(kept: Kept) -> dict[str, Any]:
@@ -133,3 +161,8 @@ def _document(kept: Kept) -> dict[str, Any]:
     if kept.since is not None:
         told["waitingSince"] = kept.since
     return told
+
+
+def _place(warm: Warm) -> dict[str, Any]:
+    told = {"deployment": warm.deployment, "revision": warm.revision}
+    return told if warm.since is None else told | {"waitingSince": warm.since}

@@ -120,6 +120,7 @@ class ScaleParts:
             trouble=self.demand.trouble,
             now=utc_now,
             patience=settings.provisioned_patience,
+            exists=lambda key: mirrors.known(key) is not None,
             runs=runs.counts,
         )
         crowding = Crowding(

@@ -13,9 +13,11 @@ Not here: the arithmetic of the account's pool (``klambda_core.concurrency``), s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 from math import ceil
 from typing import Final
 
@@ -25,6 +27,7 @@ from klambda_core.kinds import ALIAS, VERSION, Kind
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.routing.facts import AliasFacts, Kept, Shares
 from klambda_gateway.routing.table import Entry
+from klambda_gateway.scale.renewal import Renewal, renewals
 
 INIT_FAILURE: Final = "FUNCTION_ERROR_INIT_FAILURE"
 """StatusReason when the function's own INIT fails (aws-contract f)."""
@@ -122,8 +125,8 @@ def _shares(entry: Entry, wanted: Iterable[tuple[str, int]]) -> Parts:
     shares = []
     for number, count in wanted:
         version = entry.versions.get(number)
-        if count and version is not None and version.serving is not None:
-            key = DeploymentKey(entry.function.namespace, version.serving.deployment)
+        if count and version is not None and version.place is not None:
+            key = DeploymentKey(entry.function.namespace, version.place.deployment)
             shares.append((key, count))
     return tuple(shares)
 
@@ -206,6 +209,7 @@ class Provisioning:
 
     def __init__(self) -> None:
         self._holders: dict[tuple[str, str], tuple[Holder, ...]] = {}
+        self._renewals: dict[tuple[str, str], tuple[Renewal, ...]] = {}
         self._wanted: dict[DeploymentKey, int] = {}
 
     def changed(self, before: Entry | None, after: Entry | None) -> None:
@@ -214,13 +218,15 @@ class Provisioning:
         if entry is None:
             return
         name = (entry.function.namespace, entry.function.aws_name)
-        for key, _ in _all_kept(self._holders.pop(name, ())):
+        for key in _counted(self._holders.pop(name, ()), self._renewals.pop(name, ())):
             self._wanted.pop(key, None)
-        found = holders(after) if after is not None else ()
-        if found:
+        if after is None:
+            return
+        if found := holders(after):
             self._holders[name] = found
-        for key, count in _all_kept(found):
-            self._wanted[key] = self._wanted.get(key, 0) + count
+        if moving := tuple(renewals(after, _counted(found))):
+            self._renewals[name] = moving
+        self._wanted |= _counted(found, moving)
 
     def wanted(self, key: DeploymentKey) -> int:
         """Return how many instances of a Deployment are to be kept."""
@@ -230,11 +236,21 @@ class Provisioning:
         """Return the Deployments of which something is kept."""
         return self._wanted.keys()
 
+    def renewals(self) -> Iterator[Renewal]:
+        """Return the versions that say where their requests go, or are to say it."""
+        return chain.from_iterable(self._renewals.values())
+
     def by_function(self) -> Collection[tuple[Holder, ...]]:
         """Return all holders."""
         return self._holders.values()
 
 
-def _all_kept(found: Iterable[Holder]) -> Iterator[tuple[DeploymentKey, int]]:
+def _counted(found: Iterable[Holder], moving: Iterable[Renewal] = ()) -> dict[DeploymentKey, int]:
+    """Count what is kept of each Deployment; a new revision's beside the old one's."""
+    counts: Counter[DeploymentKey] = Counter()
     for holder in found:
-        yield from holder.keeps()
+        counts.update(dict(holder.keeps()))
+    for each in moving:
+        if each.old is not None and each.count:
+            counts[each.new] += each.count
+    return dict(counts)

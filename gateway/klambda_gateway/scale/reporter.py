@@ -122,7 +122,8 @@ class StartsReporter:
 def _subject(entry: Entry, key: DeploymentKey) -> _Subject:
     function = entry.function
     for version in entry.versions.values():
-        if version.serving is not None and version.serving.deployment == key.name:
+        places = (version.serving, version.place)
+        if any(each is not None and each.deployment == key.name for each in places):
             return _Subject(
                 kind=VERSION,
                 namespace=version.namespace,

@@ -62,6 +62,10 @@ while True:
 """
 
 
+RENEWED = "python3.11"
+"""A runtime that an upgrade changes, without touching the functions of other tests."""
+
+
 @dataclass(slots=True, kw_only=True)
 class GatewayProcess:
     """One gateway."""
@@ -95,6 +99,14 @@ class Part:
     log: Path
     environment: dict[str, str]
     process: subprocess.Popen[bytes]
+
+    def upgrade(self, **environment: str) -> None:
+        """End it in order, and start it again with other settings."""
+        self.process.terminate()
+        self.process.wait()
+        self.environment |= environment
+        self.process = start(self.module, self.environment, self.log)
+        wait_for(lambda: healthy(self.port), f"{self.module} is back")
 
     def kill(self) -> None:
         """End it as a power cut does, and start it again."""
@@ -171,7 +183,9 @@ def control_plane(
             **os.environ,
             "KUBECONFIG": str(server.kubeconfig),
             "KLAMBDA_NAMESPACE": HOME,
-            "KLAMBDA_RUNTIMES": json.dumps({"python3.13": {"image": "runtime:test"}}),
+            "KLAMBDA_RUNTIMES": json.dumps(
+                {"python3.13": {"image": "runtime:test"}, RENEWED: {"image": "runtime:old"}}
+            ),
         }
         tree = tree_if_compiled(place / "compiled")
         for number in range(GATEWAYS):
