@@ -55,6 +55,7 @@ KUBECTL_ONLY: dict[str, dict[str, str]] = {
         "environment.valueFrom{}": CLUSTER,
         "publish": GIT,
         "autoPublish": GIT,
+        "asyncPaused": "no operation of Lambda's: one of ours sets it (test_async_queues)",
         "scaling": CLUSTER,
         "pod": CLUSTER,
     },
