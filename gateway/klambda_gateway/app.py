@@ -65,7 +65,9 @@ from klambda_gateway.urls.table import UrlTable
 from klambda_gateway.watch import Mirrors
 from klambda_gateway.wire.access import AccessLog
 from klambda_gateway.wire.lane import Lane
+from klambda_gateway.wire.lanes import Lanes
 from klambda_gateway.wire.server import HttpServer
+from klambda_gateway.wire.urllane import UrlLane
 from klambda_gateway.wire.urls import UrlFront
 from klambda_kube.api import Api
 from klambda_kube.trust import trusting
@@ -223,12 +225,15 @@ class Gateway:
         )
         services, door = self._services(), self._url_door()
         fast = self.metrics.tally("fast_lane", "Invocations that went below FastAPI.")
-        lane = Lane(services, self.service, is_url=door.is_url, count=fast.one_more)
+        lanes = Lanes(
+            Lane(services, self.service, is_url=door.is_url, count=fast.one_more),
+            UrlLane(door, self.service, self.authorizer, count=fast.one_more),
+        )
         self.http = HttpServer(
             UrlFront(build_app(services, cors_origins=self.settings.cors_origins), door),
             port=self.settings.http_port,
             grace_seconds=self.settings.grace_seconds,
-            lane=lane if self.settings.fast_lane else None,
+            lane=lanes if self.settings.fast_lane else None,
             access=AccessLog() if self.settings.access_log else None,
         )
 

@@ -42,6 +42,8 @@ MODULES: Final = (
     "klambda_gateway.routing.target",
     "klambda_gateway.wire.incoming",
     "klambda_gateway.wire.lane",
+    "klambda_gateway.wire.lanes",
+    "klambda_gateway.wire.plain",
 )
 
 COMPILER: Final = tuple(

@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -178,7 +179,12 @@ def _iam(caller: IamCaller) -> Json:
 
 def log_time(moment: datetime) -> str:
     """The time as Apache's logs have it: ``12/Mar/2020:19:03:58 +0000``, in any locale."""
-    utc = moment.astimezone(UTC)
+    return _log_second(int(moment.timestamp()))
+
+
+@lru_cache(maxsize=2)
+def _log_second(second: int) -> str:
+    utc = datetime.fromtimestamp(second, UTC)
     return f"{utc:%d}/{_MONTHS[utc.month - 1]}/{utc:%Y:%H:%M:%S} +0000"
 
 

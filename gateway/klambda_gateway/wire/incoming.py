@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 
 from klambda_gateway.bulk import JOINED, Body, Piece, gathered, pieces_of
 from klambda_gateway.invoke.story import Story
-from klambda_gateway.wire.lane import Answered, Plain
+from klambda_gateway.wire.plain import Answered, Plain
 
 HASHED_WHOLE: Final = 64 << 10
 """Longer bodies are hashed piece by piece as they arrive: the loop is never held for long."""
@@ -188,6 +188,5 @@ class Incoming:
 
 def head_of(answered: Answered, common: bytes, status: bytes, *, close: bool) -> bytes:
     """Return an answer's head: status line, what all answers have, its own headers."""
-    tail = "connection: close\r\n\r\n" if close else "\r\n"
-    text = f"{answered.headers}content-length: {len(answered.body)}\r\n{tail}"
-    return status + common + text.encode("latin-1")
+    tail = b"connection: close\r\n\r\n" if close else b"\r\n"
+    return status + common + answered.headers + tail

@@ -3,12 +3,13 @@
     POST /2015-03-31/functions/{name}/invocations[?Qualifier=…], one body of known length, signed in
     its headers, to be answered when the function has ─► authenticate ─► authorise ─► invoke
 
-Place: ``wire.protocol`` asks ``look`` as soon as a head is read and ``begin`` when the body is;
-whatever either declines, FastAPI answers, from the same bytes. The lane decides nothing by itself:
-names are read by the API's router and model, signatures by the gate, rights by the authorizer, and
-the invocation runs in the same service. Invariants: nothing here waits; a request that the API
-would refuse before invoking is declined, so that every such refusal is the API's own; an answer is,
-byte for byte but for its ids, what the API would send (differential tests hold both to it).
+Place: first of ``lanes``: ``wire.protocol`` asks ``look`` as soon as a head is read and ``begin``
+when the body is; whatever either declines, FastAPI answers, from the same bytes. The lane decides
+nothing by itself: names are read by the API's router and model, signatures by the gate, rights by
+the authorizer, and the invocation runs in the same service. Invariants: nothing here waits; a
+request that the API would refuse before invoking is declined, so that every such refusal is the
+API's own; an answer is, byte for byte but for its ids, what the API would send (differential tests
+hold both to it).
 Not here: connections (``protocol``), the story of an invocation (``invoke.service``).
 """
 
@@ -16,9 +17,8 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 from klambda_core import limits
 from klambda_core.errors import LambdaError
@@ -32,12 +32,21 @@ from klambda_gateway.api.validation import check
 from klambda_gateway.auth.claim import UNSIGNED, Signable
 from klambda_gateway.bulk import Body
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
-from klambda_gateway.invoke.story import Done, Story
+from klambda_gateway.invoke.story import Story
+from klambda_gateway.wire.plain import (
+    CONNECTION,
+    HEADERS_MAX,
+    Answered,
+    Asked,
+    Headers,
+    Plain,
+    Respond,
+    Starts,
+    length_of,
+)
 
 ACTION: Final = "lambda:InvokeFunction"
-HEADERS_MAX: Final = 64
-"""More of them are no plain request's."""
-LENGTH_DIGITS: Final = len(str(limits.PAYLOAD_SYNC_MAX))
+PREFIX: Final = b"/2015-03-31/functions/"
 KNOWN_MAX: Final = 16_384
 """URLs whose meaning is remembered."""
 
@@ -53,41 +62,8 @@ _UNUSUAL: Final = frozenset({
     b"x-amz-tenant-id",
     b"x-amz-durable-execution-name",
 })  # fmt: skip
-_CONNECTION: Final = (None, b"keep-alive", b"Keep-Alive", b"close")
 _SYNCHRONOUS: Final = (None, b"RequestResponse")
 _LOG_TYPES: Final = (None, b"None", b"Tail")
-
-Headers = Sequence[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a URL asks for."""
-
-    path: bytes
-    query: bytes
-    name: str
-    qualifier: str | None
-
-
-@dataclass(slots=True, kw_only=True)
-class Plain:
-    """A plain request's head."""
-
-    asked: Asked
-    headers: Headers
-    fields: Mapping[bytes, bytes]
-    length: int
-    hashed: bool
-    """Whether the body enters the signature."""
-
-
-class Starts(Protocol):
-    """The invoke service, as the lane needs it."""
-
-    def start(self, request: InvokeRequest, done: Done) -> Story:
-        """Run the function; ``done`` is told, maybe before this returns."""
-        ...
 
 
 class Lane:
@@ -114,29 +90,29 @@ class Lane:
 
     def look(self, url: bytes, headers: Headers) -> Plain | None:
         """Return what a POST's head asks for, if it is plain. Header names are lower case."""
-        asked = self._asked(url)
+        asked = self._asked(url) if url.startswith(PREFIX) else None
         if asked is None or len(headers) > HEADERS_MAX:
             return None
         fields = dict(headers)
         get = fields.get
-        length = get(b"content-length", b"")
+        length = length_of(fields, limits.PAYLOAD_SYNC_MAX)
         if (
-            len(fields) != len(headers)
+            length is None
+            or b"content-length" not in fields
+            or len(fields) != len(headers)
             or not _UNUSUAL.isdisjoint(fields)
             or b"authorization" not in fields
-            or not length.isdigit()
-            or len(length) > LENGTH_DIGITS
-            or int(length) > limits.PAYLOAD_SYNC_MAX
             or get(b"x-amz-invocation-type") not in _SYNCHRONOUS
             or get(b"x-amz-log-type") not in _LOG_TYPES
-            or get(b"connection") not in _CONNECTION
+            or get(b"connection") not in CONNECTION
             or self._is_url(get(b"host", b""))
         ):
             return None
         unsigned = get(b"x-amz-content-sha256") == UNSIGNED.encode()
         return Plain(
-            asked=asked, headers=headers, fields=fields, length=int(length), hashed=not unsigned
-        )
+            method=b"POST", path=asked.path, query=asked.query, headers=headers, fields=fields,
+            length=length, hashed=not unsigned, asked=asked,
+        )  # fmt: skip
 
     def _asked(self, url: bytes) -> Asked | None:
         """Read a URL as the API does; what it would refuse is not plain."""
@@ -151,14 +127,10 @@ class Lane:
         return asked
 
     def begin(
-        self, plain: Plain, body: Body, digest: str, respond: Callable[[Answered], None]
+        self, plain: Plain, asked: Asked, body: Body, digest: str, respond: Respond
     ) -> Story | None:
-        """Start the invocation; None when the API must answer instead.
-
-        ``digest``: SHA-256 of the body, hex, unless the body does not enter the signature.
-        ``respond`` is told once, maybe before this returns, unless the story is cancelled.
-        """
-        services, asked, get = self._services, plain.asked, plain.fields.get
+        """See ``FastLane``; the digest is wanted unless the body does not enter the signature."""
+        services, get = self._services, plain.fields.get
         try:
             caller = services.gate.identify_hashed(
                 Signable("POST", asked.path, asked.query, plain.headers, plain.fields), digest
@@ -191,27 +163,12 @@ class Lane:
         return self._starts.start(request, lambda result: respond(rendered(result, request)))
 
 
-@dataclass(slots=True, kw_only=True)
-class Answered:
-    """An answer but for what its connection adds: status, headers as they are sent, body."""
-
-    status: int
-    headers: str
-    body: Body
-    request_id: str
-
-
 def rendered(result: InvokeAnswer | LambdaError, request: InvokeRequest) -> Answered:
     """Return an answer as the API renders it."""
     if isinstance(result, LambdaError):
         raw = refused(result, request.request_id)
         lines = [f"{name.lower()}: {value}\r\n" for name, value in raw.headers.items()]
-        return Answered(
-            status=raw.status,
-            headers="".join(lines),
-            body=raw.body,
-            request_id=request.request_id,
-        )
+        return _answered(raw.status, "".join(lines), raw.body, request)
     headers = (
         f"x-amzn-requestid: {request.request_id}\r\n"
         "content-type: application/json\r\n"
@@ -223,7 +180,14 @@ def rendered(result: InvokeAnswer | LambdaError, request: InvokeRequest) -> Answ
         headers += f"x-amz-function-error: {result.function_error}\r\n"
     if result.log_tail is not None:
         headers += f"x-amz-log-result: {b64encode(result.log_tail).decode()}\r\n"
-    return Answered(status=200, headers=headers, body=result.payload, request_id=request.request_id)
+    return _answered(200, headers, result.payload, request)
+
+
+def _answered(status: int, headers: str, body: Body, request: InvokeRequest) -> Answered:
+    text = f"{headers}content-length: {len(body)}\r\n"
+    return Answered(
+        status=status, headers=text.encode("latin-1"), body=body, request_id=request.request_id
+    )
 
 
 def _read(router: Router, url: bytes) -> Asked | None:

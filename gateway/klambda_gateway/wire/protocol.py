@@ -11,7 +11,7 @@ that what one lane takes for a request's end, the other does. Invariants: answer
 of their requests: behind a plain one under way, a pipelined one waits in uvicorn's own queue; when
 the connection ends, its invocation's wait does; uvicorn's limits, keep-alive time and graceful end
 hold for both lanes.
-Not here: what is plain and what it means (``lane``).
+Not here: what is plain and what it means (``lanes``).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from klambda_gateway.bulk import JOINED, Body, pieces_of, whole
 from klambda_gateway.wire.access import Access, AccessLog, client_of
 from klambda_gateway.wire.incoming import Cycle, Incoming, head_of
-from klambda_gateway.wire.lane import Answered, Lane, Plain
 from klambda_gateway.wire.lingering import Lingering
 from klambda_gateway.wire.patience import Patient, Phase
+from klambda_gateway.wire.plain import Answered, FastLane, Plain
 from klambda_obs import logs
 
 TIMER_SLACK_S: Final = 0.05
@@ -38,7 +38,7 @@ _log = logs.get("klambda.gateway.wire")
 class TwoLanes(Patient):
     """One connection."""
 
-    lane: Lane
+    lane: FastLane
     lingering: Lingering
     access: AccessLog | None
     _common: tuple[object, bytes] = (None, b"")
@@ -109,14 +109,13 @@ class TwoLanes(Patient):
         parser = self.parser
         cycle: Any = self.cycle  # none before the first request
         if (
-            parser.get_method() != b"POST"
-            or (cycle is not None and not cycle.response_complete)
+            (cycle is not None and not cycle.response_complete)
             or self.flow.write_paused
             or parser.get_http_version() != "1.1"
             or parser.should_upgrade()
         ):
             return None
-        return self.lane.look(url, headers)
+        return self.lane.look(parser.get_method(), url, headers)
 
     def _begin(self, cycle: Cycle, body: Body) -> bool:
         try:
@@ -124,6 +123,7 @@ class TwoLanes(Patient):
                 cycle.plain,
                 body,
                 cycle.digest(body),
+                (self.client or ("",))[0],
                 lambda answered: self._respond(cycle, answered),
             )
         except Exception:  # noqa: BLE001  a bug of ours; it may have started: never a second run
@@ -156,8 +156,8 @@ class TwoLanes(Patient):
     def _accessed(self, cycle: Cycle, answered: Answered) -> Access:
         return Access(
             client=client_of(self.client),
-            method="POST",
-            path=cycle.plain.asked.path.decode("latin-1"),
+            method=cycle.plain.method.decode(),
+            path=cycle.plain.path.decode("latin-1"),
             status=answered.status,
             request_id=answered.request_id,
             received=cycle.plain.length,
@@ -248,7 +248,9 @@ def _parser(incoming: Incoming) -> Any:
     return parser
 
 
-def two_lanes(lane: Lane, lingering: Lingering, access: AccessLog | None = None) -> type[TwoLanes]:
+def two_lanes(
+    lane: FastLane, lingering: Lingering, access: AccessLog | None = None
+) -> type[TwoLanes]:
     """Return the class that uvicorn makes one of for each connection."""
     members = {"lane": lane, "lingering": lingering, "access": access}
     return type("Connection", (TwoLanes,), members)

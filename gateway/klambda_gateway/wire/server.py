@@ -18,9 +18,9 @@ from typing import Final
 import uvicorn
 
 from klambda_gateway.wire.access import AccessLog, AccessLogged
-from klambda_gateway.wire.lane import Lane
 from klambda_gateway.wire.lingering import Asgi, Lingering
 from klambda_gateway.wire.patience import SWEEP_S, Patient
+from klambda_gateway.wire.plain import FastLane
 from klambda_gateway.wire.protocol import two_lanes
 
 KEEP_ALIVE_S: Final = 75
@@ -38,10 +38,10 @@ class HttpServer(uvicorn.Server):
         *,
         port: int,
         grace_seconds: float,
-        lane: Lane | None = None,
+        lane: FastLane | None = None,
         access: AccessLog | None = None,
     ) -> None:
-        """``lane``: answers plain invocations; without it, everything goes through ``app``."""
+        """``lane``: answers plain requests; without it, everything goes through ``app``."""
         self.lingering = Lingering(app)
         self._access = access
         served: Asgi = self.lingering if access is None else AccessLogged(self.lingering, access)

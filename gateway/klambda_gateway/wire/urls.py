@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import contextlib
 
-from klambda_gateway.urls.door import UrlAnswer, UrlDoor, Visit
+from klambda_gateway.urls.door import UrlDoor, Visit
+from klambda_gateway.urls.passage import UrlAnswer
 from klambda_gateway.urls.refusals import Refused
 from klambda_gateway.urls.request import UrlRequest
 from klambda_gateway.urls.stream import Body, CutShort

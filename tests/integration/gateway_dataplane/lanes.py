@@ -10,23 +10,27 @@ import asyncio
 import hashlib
 import hmac
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import cast
 from urllib.parse import quote
 
 from klambda_core.signer import signing_key
 from klambda_gateway.api.app import build_app
 from klambda_gateway.api.call import Services
 from klambda_gateway.auth.gate import Gate
+from klambda_gateway.bulk import Body
 from klambda_gateway.invoke.story import Story
 from klambda_gateway.routing.facts import AliasFacts, Serving, VersionFacts
 from klambda_gateway.wire.access import AccessLog
-from klambda_gateway.wire.lane import Answered, Lane, Plain
+from klambda_gateway.wire.lane import Lane
+from klambda_gateway.wire.lanes import Lanes
+from klambda_gateway.wire.plain import Asked, FastLane, Plain, Respond
 from klambda_gateway.wire.server import HttpServer
+from klambda_gateway.wire.urllane import UrlLane
 from tests.integration.gateway_dataplane.rig import Gateway, World, running, until
+from tests.unit.gateway.urls import rig as urls_rig
 from tests.unit.gateway_api import fakes
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -61,17 +65,18 @@ class Doors:
 class Noting:
     """A lane that notes what it takes; not a subclass, which a compiled lane could not have."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: FastLane) -> None:
         self._lane = lane
         self.look = lane.look
         self.taken: list[str] = []
 
     def begin(
-        self, plain: Plain, body: bytes, digest: str, respond: Callable[[Answered], None]
+        self, plain: Plain, body: Body, digest: str, peer: str, respond: Respond
     ) -> Story | None:
-        story = self._lane.begin(plain, body, digest, respond)
+        story = self._lane.begin(plain, body, digest, peer, respond)
         if story is not None:
-            self.taken.append(plain.asked.name)
+            asked = plain.asked
+            self.taken.append(asked.name if isinstance(asked, Asked) else asked.url_id)
         return story
 
 
@@ -91,6 +96,12 @@ def services(gateway: Gateway) -> Services:
     )
 
 
+def no_urls() -> UrlLane:
+    """A lane of a gateway without function URLs."""
+    world = urls_rig.World()
+    return UrlLane(world.door, world.invoker, world)
+
+
 @asynccontextmanager
 async def doors(keep_alive: int = 75, access: AccessLog | None = None) -> AsyncIterator[Doors]:
     """Open both; function ``area`` has a version 1 and an alias ``live`` of it."""
@@ -98,10 +109,8 @@ async def doors(keep_alive: int = 75, access: AccessLog | None = None) -> AsyncI
         gateway = world.gateways[0]
         publish(world, gateway)
         served = services(gateway)
-        lane = Noting(Lane(served, gateway.service))
-        fast = HttpServer(
-            build_app(served), port=0, grace_seconds=5, lane=cast("Lane", lane), access=access
-        )
+        lane = Noting(Lanes(Lane(served, gateway.service), no_urls()))
+        fast = HttpServer(build_app(served), port=0, grace_seconds=5, lane=lane, access=access)
         slow = HttpServer(build_app(served), port=0, grace_seconds=5, access=access)
         stop = asyncio.Event()
         for server in (fast, slow):

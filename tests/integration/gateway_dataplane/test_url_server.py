@@ -1,4 +1,7 @@
-"""Function URLs over the real HTTP server, byte by byte: framing, cuts, pipelining, bodies."""
+"""Function URLs over the real HTTP server, byte by byte: framing, cuts, pipelining, bodies.
+
+Every test runs twice: with the fast lane, and over ASGI alone.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,11 @@ import pytest
 from klambda_core import limits
 from klambda_gateway.bulk import whole
 from klambda_gateway.instances.streamed import Ending
-from klambda_gateway.wire.lane import Lane, Starts
+from klambda_gateway.wire.lane import Lane
+from klambda_gateway.wire.lanes import Lanes
+from klambda_gateway.wire.plain import Starts
 from klambda_gateway.wire.server import HttpServer
+from klambda_gateway.wire.urllane import UrlLane
 from tests.integration.gateway_dataplane.lanes import exchange
 from tests.integration.gateway_dataplane.rig import until
 from tests.unit.gateway.urls.rig import NONE, Stream, World, host_of
@@ -24,13 +30,33 @@ FAILED = Ending(function_error="Unhandled", details="{}")
 INVOKE = "/2015-03-31/functions/area/invocations"
 
 
+class Way:
+    """How requests go, and which of them the fast lane took."""
+
+    fast = True
+    taken = 0
+
+    @classmethod
+    def count(cls) -> None:
+        cls.taken += 1
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["fast", "asgi"])
+def way(request: pytest.FixtureRequest) -> type[Way]:
+    Way.fast, Way.taken = request.param, 0
+    return Way
+
+
 @asynccontextmanager
 async def serving(**url: Any) -> AsyncIterator[tuple[World, int, str]]:
     """A world whose URL is served on a port, under this Host."""
     world = World()
     host = host_of(world.function(url=NONE | url))
-    lane = Lane(fakes.World().services, cast("Starts", None), is_url=world.door.is_url)
-    server = HttpServer(world.front, port=0, grace_seconds=1, lane=lane)
+    lanes = Lanes(
+        Lane(fakes.World().services, cast("Starts", None), is_url=world.door.is_url),
+        UrlLane(world.door, world.invoker, world, count=Way.count),
+    )
+    server = HttpServer(world.front, port=0, grace_seconds=1, lane=lanes if Way.fast else None)
     stop = asyncio.Event()
     task = asyncio.create_task(server.run_until(stop, 0))
     await until(lambda: server.started)

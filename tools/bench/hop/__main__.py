@@ -26,6 +26,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from klambda_core.urls import url_id
 from tests.support.apiserver import free_ports
 from tests.support.compiled import compiled_tree
 from tools.bench.hop import cluster
@@ -47,6 +48,7 @@ VARIANTS: dict[str, tuple[int, dict[str, str]]] = {
     "10,000 functions": (10_000, {}),
 }
 PATH = "/2015-03-31/functions/hop/invocations"
+URL = f"/_url/{url_id(cluster.KEY, cluster.NAMESPACE, 'hop')}/"
 MEASURED, OTHERS = "0", "1"
 """Cores."""
 BASELINE_REPEATS = 3
@@ -66,6 +68,8 @@ class System:
     path: str = "/"
     signed: bool = False
     unsigned_payload: bool = False
+    event: bool = False
+    """The answer is the event of a function URL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +140,8 @@ class Bench:
             flags += ["-access-key", cluster.ACCESS["accessKeyId"]]
         if system.unsigned_payload:
             flags += ["-unsigned-payload"]
+        if system.event:
+            flags += ["-event"]
         before = cpu(system.pid)
         process = await asyncio.create_subprocess_exec(
             "taskset", "-c", OTHERS, self.peers, "load", *flags,
@@ -300,9 +306,15 @@ async def rounds(bench: Bench, systems: Sequence[System], options: argparse.Name
 
 
 def ways(systems: Sequence[System], size: int) -> list[System]:
-    """Return how a system is asked: large bodies also without their hash in the signature."""
+    """Return how a system is asked: large bodies also unsigned, small ones at a URL."""
     every = list(systems)
-    if size >= LARGE:
+    if size < LARGE:
+        every += [
+            replace(each, name=f"{each.name}, function URL", path=URL, signed=False, event=True)
+            for each in systems
+            if each.signed
+        ]
+    else:
         every += [
             replace(each, name=f"{each.name}, body unsigned", unsigned_payload=True)
             for each in systems

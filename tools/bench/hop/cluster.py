@@ -119,7 +119,12 @@ def function(name: str, deployment: str) -> dict[str, Any]:
     """Return a Function that is served by a Deployment."""
     return {
         "metadata": {"name": name, "namespace": NAMESPACE, "creationTimestamp": "2026-01-01"},
-        "spec": {"runtime": "python3.13", "handler": "app.handler", "timeout": 30},
+        "spec": {
+            "runtime": "python3.13",
+            "handler": "app.handler",
+            "timeout": 30,
+            "url": {"authType": "NONE"},
+        },
         "status": {"active": {"deployment": deployment, "revision": f"revision-{name}"}},
     }
 

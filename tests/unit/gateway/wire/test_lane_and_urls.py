@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from klambda_gateway.wire.lane import Lane, Starts
+from klambda_gateway.wire.lane import Lane
+from klambda_gateway.wire.plain import Starts
 from tests.unit.gateway.urls.rig import NONE, World, host_of
 from tests.unit.gateway_api import fakes
 
