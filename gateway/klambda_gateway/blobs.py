@@ -131,7 +131,7 @@ class Blobs:
         raise AssertionError("unreachable")
 
     async def exists(self, namespace: str, sha256: str) -> bool:
-        """Whether the blob is there."""
+        """Whether the blob is there; if so, no sweep that has looked already deletes it."""
         return await self.size(namespace, sha256) is not None
 
     async def namespaces(self) -> list[str]:
@@ -140,19 +140,23 @@ class Blobs:
         return list(answer["namespaces"])
 
     async def list(self, namespace: str) -> list[StoredBlob]:
-        """All blobs of a namespace."""
+        """All blobs of a namespace, as one look at them."""
         answer = json.loads(await self._repeat("GET", f"/v1/blobs/{namespace}"))
         return [
-            StoredBlob(namespace=namespace, sha256=each["sha256"], modified=each["modified"])
+            StoredBlob(
+                namespace=namespace,
+                sha256=each["sha256"],
+                modified=each["modified"],
+                look=answer.get("look", ""),
+            )
             for each in answer["blobs"]
         ]
 
-    async def delete(self, namespace: str, sha256: str, *, unmodified: int) -> bool:
-        """Delete a blob unless it was uploaded again after ``unmodified``; whether it is gone."""
+    async def delete(self, blob: StoredBlob) -> bool:
+        """Delete a blob unless it was uploaded or asked for since that look; whether it is gone."""
+        query = f"&unmodified={blob.modified}&look={blob.look}"
         try:
-            await self._repeat(
-                "DELETE", _path(namespace, sha256), query=f"&unmodified={unmodified}"
-            )
+            await self._repeat("DELETE", _path(blob.namespace, blob.sha256), query=query)
         except StoreError as error:
             if error.status == HTTPStatus.PRECONDITION_FAILED:
                 return False

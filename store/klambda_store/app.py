@@ -31,6 +31,7 @@ from klambda_store.blobs.port import (
     is_digest,
     is_namespace,
 )
+from klambda_store.blobs.promised import PromisedBlobs
 from klambda_store.events.api import BODY_MAX, EventsApi
 
 INTERFACE = "/v1/"
@@ -93,7 +94,7 @@ def build_app(
     events: EventsApi | None = None,
 ) -> web.Application:
     """The application; `access.key` may be filled in later."""
-    store = _Store(blobs, metrics)
+    store = _Store(PromisedBlobs(blobs), metrics)
     app = web.Application(middlewares=[_guard(access, metrics, traffic)], client_max_size=BODY_MAX)
     ready: dict[str, Callable[[], str | None]] = {
         "key": access.missing,
@@ -164,7 +165,7 @@ def _check_names(request: web.Request) -> None:
 class _Store:
     """The handlers."""
 
-    def __init__(self, blobs: Blobs, metrics: Metrics) -> None:
+    def __init__(self, blobs: PromisedBlobs, metrics: Metrics) -> None:
         self._blobs = blobs
         self._received = metrics.counter("received_bytes", "Bytes of uploads.")
         self._sent = metrics.counter("sent_bytes", "Bytes of downloads.")
@@ -219,19 +220,22 @@ class _Store:
         text = request.query.get("unmodified", "")
         if text and not (text.isascii() and text.isdecimal() and len(text) <= 12):
             raise Refusal(HTTPStatus.BAD_REQUEST, "BadTime", "unmodified is no Unix time")
-        if not await self._blobs.delete(namespace, sha256, unmodified=int(text) if text else None):
-            raise Refusal(HTTPStatus.PRECONDITION_FAILED, "Modified", "it was uploaded again")
+        unmodified = int(text) if text else None
+        look = request.query.get("look")
+        if not await self._blobs.delete(namespace, sha256, unmodified=unmodified, look=look):
+            said = "it was uploaded again, or asked for"
+            raise Refusal(HTTPStatus.PRECONDITION_FAILED, "Modified", said)
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def namespaces(self, _: web.Request) -> web.StreamResponse:
         return json_answer(HTTPStatus.OK, {"namespaces": await self._blobs.namespaces()})
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        found = await self._blobs.list(request.match_info["namespace"])
+        found, look = await self._blobs.list(request.match_info["namespace"])
         blobs = [
             {"sha256": blob.sha256, "size": blob.size, "modified": blob.modified} for blob in found
         ]
-        return json_answer(HTTPStatus.OK, {"blobs": blobs})
+        return json_answer(HTTPStatus.OK, {"blobs": blobs, "look": look})
 
 
 async def _pieces(request: web.Request) -> AsyncIterator[bytes]:

@@ -2,9 +2,9 @@
 
 Place: a task of the gateway that holds the lease. Invariants: references are read afresh from
 Kubernetes, all of them, after the blobs were listed; when any list fails nothing is deleted; the
-store deletes only what has not been uploaded again since it was listed, so that an upload is never
-lost to a sweep; only namespaces of this installation are touched. A new leader begins to count
-anew. Not here: what may go (``sweeping``).
+store deletes only what has been neither uploaded nor asked for since it was listed, so that what
+is brought into use meanwhile is never lost to a sweep; only namespaces of this installation are
+touched. A new leader begins to count anew. Not here: what may go (``sweeping``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from klambda_core.kinds import DEPLOYMENT, FUNCTION, LAYER_VERSION, VERSION, Kin
 from klambda_core.labels import SELECTOR
 from klambda_gateway.blobs import Blobs, StoreError
 from klambda_gateway.code.shelf import Shelf
-from klambda_gateway.code.sweeping import Key, References, StoredBlob, due, removable
+from klambda_gateway.code.sweeping import Idle, Key, References, StoredBlob, due, removable
 from klambda_kube.api import Api
 from klambda_kube.errors import Conflict, KubeError, NotFound
 from klambda_obs import logs
@@ -61,7 +61,7 @@ class Sweeper:
         self._age = age
         self._interval = interval
         self._now = now or steady()
-        self._since: dict[Key, float] = {}
+        self._since: dict[Key, Idle] = {}
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -90,7 +90,7 @@ class Sweeper:
             references.add(body)
         going, self._since = due(blobs, references, self._since, now=self._now(), age=self._age)
         for blob in going:
-            if await self._blobs.delete(blob.namespace, blob.sha256, unmodified=blob.modified):
+            if await self._blobs.delete(blob):
                 _log.info("blob-swept", namespace=blob.namespace, sha256=blob.sha256)
 
     async def _stored(self) -> list[StoredBlob]:
@@ -116,7 +116,10 @@ class Sweeper:
             layers.append((layer, self._shelf.arn(layer)))
         for layer in removable(layers, references):
             try:
-                await self._api.delete(LAYER_VERSION, layer.namespace, layer.name, uid=layer.uid)
+                await self._api.delete(
+                    LAYER_VERSION, layer.namespace, layer.name, uid=layer.uid,
+                    resource_version=layer.metadata.resource_version,  # kubectl may revive it
+                )  # fmt: skip
             except (NotFound, Conflict):
                 continue
             _log.info("tombstone-swept", namespace=layer.namespace, layer=layer.name)

@@ -4,8 +4,9 @@ Theory. Objects name blobs under members called ``sha256`` (specs, statuses, sna
 assignments of Deployments that still run) and layers by ARN. They are taken from the raw JSON,
 whatever its schema, so that an object which this release cannot read still holds what it names. A
 blob goes when nothing has named it for the whole age, counted from the first look that found it so,
-and when it has not been uploaded again meanwhile. A tombstone goes when a higher number of its
-layer exists and nobody uses it. Place: ``sweeper`` gathers and deletes.
+and when it has not been uploaded again meanwhile: then it is counted anew, whatever the store's
+clock says. A tombstone goes when a higher number of its layer exists and nobody uses it. Place:
+``sweeper`` gathers and deletes.
 """
 
 from __future__ import annotations
@@ -27,16 +28,25 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBlob:
-    """A blob as the store lists it; ``modified`` by the store's clock."""
+    """A blob as the store lists it; ``modified`` by the store's clock, ``look``: which list."""
 
     namespace: str
     sha256: str
     modified: int
+    look: str = ""
 
     @property
     def key(self) -> Key:
         """What it is called."""
         return self.namespace, self.sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """Since when nothing has named a blob, and of when it was then by the store's clock."""
+
+    since: float
+    modified: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,24 +72,27 @@ class References:
 def due(
     blobs: Iterable[StoredBlob],
     references: References,
-    since: Mapping[Key, float],
+    known: Mapping[Key, Idle],
     *,
     now: float,
     age: float,
-) -> tuple[list[StoredBlob], dict[Key, float]]:
+) -> tuple[list[StoredBlob], dict[Key, Idle]]:
     """The blobs to delete; and since when the others have been without reference.
 
-    ``since``: what the look before gave.
+    ``known``: what the look before gave.
     """
-    going, waiting = [], {}
+    going: list[StoredBlob] = []
+    waiting: dict[Key, Idle] = {}
     for blob in blobs:
         if blob.key in references.digests:
             continue
-        begin = since.get(blob.key, now)
-        if now - max(begin, blob.modified) >= age:
+        idle = known.get(blob.key)
+        if idle is None or idle.modified != blob.modified:
+            idle = Idle(since=now, modified=blob.modified)
+        if now - idle.since >= age:
             going.append(blob)
         else:
-            waiting[blob.key] = begin
+            waiting[blob.key] = idle
     return going, waiting
 
 

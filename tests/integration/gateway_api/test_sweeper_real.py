@@ -6,15 +6,17 @@ import asyncio
 import hashlib
 import time
 import uuid
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from klambda_core.arn import account_id
-from klambda_core.kinds import FUNCTION, LAYER_VERSION, VERSION
+from klambda_core.kinds import FUNCTION, LAYER_VERSION, VERSION, Kind
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.code.sweeper import AGE_S, Sweeper
 from klambda_kube import config
-from klambda_kube.api import Api
+from klambda_kube.api import Api, ListResult
+from tests.integration.gateway_api.account import eventually
 from tests.integration.gateway_api.conftest import KEY, REGION, Rig
 from tests.integration.gateway_api.test_gateway_api_real import create
 from tests.unit.gateway_api.fakes import make_zip
@@ -38,6 +40,71 @@ async def sweep(rig: Rig, *hours: float) -> set[str]:
             clock[0] = begin + hour * 3600
             await sweeper.sweep()
         return {blob.sha256 for blob in await blobs.list("default")}
+
+
+class Late(Api):
+    """The API; when the references have been read, something happens."""
+
+    def __init__(self, settings: config.ClusterConfig, then: Callable[[], None]) -> None:
+        super().__init__(settings)
+        self._then = then
+
+    async def pages(self, kind: Kind, *given: Any, **more: Any) -> AsyncGenerator[ListResult, None]:
+        async for page in super().pages(kind, *given, **more):
+            yield page
+        if kind == LAYER_VERSION:
+            await asyncio.to_thread(self._then)
+
+
+async def sweep_late(rig: Rig, then: Callable[[], None]) -> set[str]:
+    """The sweep a day later in which what nothing names goes, and what happens before it goes."""
+    clock = time.time()
+    settings = config.from_kubeconfig(rig.server.kubeconfig)
+    steps = iter((lambda: None, then))
+    async with Late(settings, lambda: next(steps)()) as api, Blobs(rig.store, KEY) as blobs:
+        shelf = Shelf(api, blobs, region=REGION, account_of=account_id)
+        sweeper = Sweeper(api, blobs, shelf, namespaces=["default"], now=lambda: clock)
+        await sweeper.sweep()
+        clock += AGE_S
+        await sweeper.sweep()
+        return {blob.sha256 for blob in await blobs.list("default")}
+
+
+def test_what_kubectl_takes_up_in_mid_sweep_stays(rig: Rig, client: Any, name: str) -> None:
+    """Of two packages that nothing has named for a day, a Function names one just then."""
+    packages = [make_zip(f"late = '{uuid.uuid4()}'\n") for _ in range(2)]
+    for package in packages:
+        create(client, name, Code={"ZipFile": package})
+        client.delete_function(FunctionName=name)
+    taken, left = (digest(each) for each in packages)
+    kubectls = f"late-{uuid.uuid4().hex[:8]}"
+
+    def take_up() -> None:
+        body = {
+            "apiVersion": FUNCTION.api_version,
+            "kind": FUNCTION.kind,
+            "metadata": {"name": kubectls},
+            "spec": {
+                "runtime": "python3.13", "handler": "f.h",
+                "code": {"blob": {"sha256": taken, "size": len(packages[0])}},
+            },
+        }  # fmt: skip
+        status, answer = rig.server.request("POST", FUNCTION.path("default"), body)
+        assert status == 201, answer
+        eventually(lambda: resolved(rig, kubectls))
+
+    kept = asyncio.run(sweep_late(rig, take_up))
+    assert taken in kept
+    assert left not in kept
+    assert resolved(rig, kubectls)
+    rig.server.request("DELETE", FUNCTION.path("default", kubectls))
+
+
+def resolved(rig: Rig, name: str) -> bool:
+    """Whether the object says that its code is there."""
+    _, body = rig.server.request("GET", FUNCTION.path("default", name))
+    conditions = (body.get("status") or {}).get("conditions", [])
+    return any((each["type"], each["status"]) == ("CodeResolved", "True") for each in conditions)
 
 
 def test_what_nothing_names_goes_after_a_day(rig: Rig, client: Any, name: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from klambda_core.crd import LayerVersion
 from klambda_gateway.code.sweeper import steady
-from klambda_gateway.code.sweeping import References, StoredBlob, due, removable
+from klambda_gateway.code.sweeping import Idle, References, StoredBlob, due, removable
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 DAY = 86_400.0
@@ -63,7 +63,8 @@ def test_a_blob_waits_its_age_from_the_first_look() -> None:
     blobs = [blob(A), blob(B), blob(B, namespace="other")]
     going, since = due(blobs, named, {}, now=NOW, age=DAY)
     assert not going
-    assert since == {("n", A): NOW, ("other", B): NOW}
+    idle = Idle(since=NOW, modified=0)
+    assert since == {("n", A): idle, ("other", B): idle}
     going, since = due(blobs, named, since, now=NOW + DAY - 1, age=DAY)
     assert not going
     going, since = due(blobs, named, since, now=NOW + DAY, age=DAY)
@@ -78,8 +79,10 @@ def test_a_blob_that_is_named_again_or_uploaded_again_waits_anew() -> None:
     assert since == {}
     _, since = due([blob(A)], References(), {}, now=NOW, age=DAY)
     fresh = blob(A, NOW + DAY)
-    assert due([fresh], References(), since, now=NOW + DAY + 1, age=DAY)[0] == []
-    assert due([fresh], References(), since, now=NOW + 2 * DAY, age=DAY)[0] == [fresh]
+    going, since = due([fresh], References(), since, now=NOW + DAY + 1, age=DAY)
+    assert going == []
+    assert due([fresh], References(), since, now=NOW + 2 * DAY, age=DAY)[0] == []
+    assert due([fresh], References(), since, now=NOW + 2 * DAY + 1, age=DAY)[0] == [fresh]
 
 
 def layer(version: int, *, deleted: bool = True, **metadata: str) -> tuple[LayerVersion, str]:
@@ -113,11 +116,14 @@ def test_nobody_can_put_the_sweepers_clock_forward(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("hours", [-48, 48])
-def test_a_store_whose_clock_is_wrong_delays_at_most(hours: int) -> None:
-    """The day is counted from the first look here, or later when the store's clock says so."""
-    named = References()
-    young = blob(A, NOW + hours * 3600)
-    _, since = due([young], named, {}, now=NOW, age=DAY)
-    assert due([young], named, since, now=NOW + DAY - 1, age=DAY)[0] == []
-    late = max(0, hours) * 3600
-    assert due([young], named, since, now=NOW + DAY + late, age=DAY)[0] == [young]
+def test_a_stores_clock_decides_nothing(hours: int) -> None:
+    """The day is counted from the first look that found the blob as it is."""
+    named, off = References(), hours * 3600
+    first, again = blob(A, NOW + off), blob(A, NOW + off + DAY)
+    _, known = due([first], named, {}, now=NOW, age=DAY)
+    assert due([first], named, known, now=NOW + DAY - 1, age=DAY)[0] == []
+    assert due([first], named, known, now=NOW + DAY, age=DAY)[0] == [first]
+    going, known = due([again], named, known, now=NOW + DAY, age=DAY)
+    assert going == [], "it was uploaded just now"
+    assert due([again], named, known, now=NOW + 2 * DAY - 1, age=DAY)[0] == []
+    assert due([again], named, known, now=NOW + 2 * DAY, age=DAY)[0] == [again]
