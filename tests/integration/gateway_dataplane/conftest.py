@@ -292,12 +292,8 @@ def kubelet(plane: ControlPlane, binary: Path) -> Iterator[None]:
         async with Api(from_kubeconfig(plane.server.kubeconfig)) as api:
             addresses = [f"127.0.0.1:{each.frames}" for each in plane.gateways]
             plane.kubelet = Kubelet(api, binary, addresses, BOOTSTRAP.format(python=sys.executable))
-            task = asyncio.create_task(plane.kubelet.run())
             begun.set()
-            while not stop.is_set():  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await plane.kubelet.run(stop.is_set)
             await plane.kubelet.close()
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
 class Kubelet:
-    """Run ``run()`` as a task."""
+    """Await ``run``, then ``close``: no request is given up half way, whose socket would stay."""
 
     def __init__(self, api: Api, binary: Path, gateways: list[str], bootstrap: str) -> None:
         self._api = api
@@ -41,8 +42,8 @@ class Kubelet:
         self.started = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
-        while True:
+    async def run(self, stopped: Callable[[], bool]) -> None:
+        while not stopped():
             try:
                 await self._turn()
             except KubeError as error:
@@ -152,7 +153,5 @@ class Kubelet:
 
     async def close(self) -> None:
         await asyncio.gather(*(init.stop() for init in self.running.values()))
-        for task in list(self._tasks):
-            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._root.cleanup()
