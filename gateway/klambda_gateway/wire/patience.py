@@ -1,11 +1,14 @@
-"""What a client may cost before its request is there: bytes of a head, seconds of silence.
+"""What a client may cost while it sends or takes: bytes of a head, seconds of silence.
 
     connected ─► head (64 KiB, 60 s) ─► body (silent for 35 s, 15 min) ─► answered ─► idle
-                   ▼ 431, 408              ▼ closed
+                   ▼ 431, 408              ▼ closed                         ▼ taking nothing for
+                                                                              35 s, 15 min: cut
 
 Place: between uvicorn's protocol and ours; ``wire.server`` calls ``sweep`` of every connection each
 few seconds, so that no request pays for a timer. Invariants: a connection whose bytes we ourselves
-hold back is not silent; what cannot be parsed is answered in JSON like every refusal.
+hold back is not silent; what cannot be parsed is answered in JSON like every refusal; who pauses in
+an answer that is still being made has as long as the longest run, since the function waits with him
+under its own time limit.
 Not here: how much of a body is kept (``api.intake``), idle connections (``protocol``).
 """
 
@@ -53,6 +56,10 @@ class Patient(HttpToolsProtocol):
         """Bytes of a head that is not complete."""
         self._waiting: tuple[Phase, float] | None = None
         """Since when a sweep has found it waiting for the same."""
+        self._unread = 0
+        """Bytes of answers that the last sweep found not taken."""
+        self._took = self._behind = self._heard
+        """When the client last took some, and since when it has been behind."""
         self._refused: float | None = None
         self._discarded = 0
 
@@ -81,8 +88,16 @@ class Patient(HttpToolsProtocol):
         """Answer what is no HTTP."""
         self._refuse(errors.serialization(msg))
 
+    def resume_writing(self) -> None:
+        """Note that the client takes what was held back."""
+        self._took = self.loop.time()
+        super().resume_writing()
+
     def sweep(self, now: float) -> None:
         """Give up a client who keeps us waiting for too long."""
+        if self._takes_nothing(now):
+            self.transport.abort()
+            return
         if self._refused is not None:
             if now - self._refused > PARTING_S:
                 self.transport.abort()
@@ -95,6 +110,19 @@ class Patient(HttpToolsProtocol):
             self._waiting = phase, now
         if now - self._heard > SILENCE_S or now - self._waiting[1] > LIMITS_S[phase]:
             self._give_up(phase)
+
+    def _takes_nothing(self, now: float) -> bool:
+        """Tell whether the client has left an answer in our hands for too long."""
+        unread: int = self.transport.get_write_buffer_size()
+        if not self._unread:
+            self._behind = self._took = now
+        elif unread < self._unread:
+            self._took = now
+        self._unread = unread
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            return now - self._took > BODY_S
+        return now - self._took > SILENCE_S or now - self._behind > BODY_S
 
     def _give_up(self, phase: Phase) -> None:
         if phase is Phase.HEAD and self._head_bytes:

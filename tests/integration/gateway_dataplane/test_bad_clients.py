@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
+from collections.abc import AsyncIterator, Iterable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from klambda_gateway.wire import patience, server
 from klambda_gateway.wire.patience import HEAD_MAX, Phase
-from tests.integration.gateway_dataplane.lanes import PATH, doors, request
+from klambda_gateway.wire.server import HttpServer
+from tests.integration.gateway_dataplane.lanes import PATH, Doors, doors, request
 from tests.integration.gateway_dataplane.rig import until
 from tests.integration.gateway_dataplane.test_connections import connected, server_of
 
@@ -172,3 +177,102 @@ async def test_a_body_that_does_not_come_does_not_hold_up_the_end(
         await until(lambda: not ending.servers[0].is_serving())
         monkeypatch.setattr(patience, "SILENCE_S", 0.2)
         assert await asyncio.wait_for(reader.read(), WITHIN) == b""
+
+
+LARGE = b'"' + b"x" * 5_000_000 + b'"'
+"""More than the sockets' buffers take."""
+
+
+@contextlib.asynccontextmanager
+async def taking_nothing(
+    opened: Doors, lane: str
+) -> AsyncIterator[tuple[asyncio.StreamReader, HttpServer]]:
+    """A client with a large answer before it that it does not read."""
+    server = server_of(opened, lane)
+    async with connected(server, limit=1024) as (reader, writer):
+        writer.transport.pause_reading()
+        writer.write(request(LARGE))
+        await until(
+            lambda: any(
+                each.transport.get_write_buffer_size() for each in server.server_state.connections
+            )
+        )
+        yield reader, server
+
+
+async def test_who_takes_nothing_of_his_answer_is_let_go(
+    lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with doors() as opened, taking_nothing(opened, lane) as (_, server):
+        await asyncio.sleep(0.5)  # several sweeps
+        assert server.server_state.connections, "he has some time"
+        monkeypatch.setattr(patience, "SILENCE_S", 0.3)
+        await until(lambda: not server.server_state.connections)
+        assert opened.gateway.admission.running() == 0
+
+
+async def test_who_takes_a_little_at_a_time_has_longer_but_not_for_ever(
+    lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with doors() as opened, taking_nothing(opened, lane) as (_, server):
+        connection, transport = _seen(server, monkeypatch, range(1 << 20, 0, -1))
+        began = connection.loop.time()
+        for turn in range(29):
+            connection.sweep(began + turn * (patience.SILENCE_S - 5))
+        assert not transport.aborted
+        connection.sweep(began + patience.BODY_S + 1)
+        assert transport.aborted
+
+
+async def test_a_pause_in_an_answer_under_way_may_last_as_long_as_a_run(
+    lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with doors() as opened, taking_nothing(opened, lane) as (_, server):
+        connection, transport = _seen(server, monkeypatch, itertools.repeat(65_536))
+        under_way = SimpleNamespace(response_complete=False, more_body=False)
+        monkeypatch.setattr(connection, "cycle", under_way)
+        began = connection.loop.time()
+        for seconds in (0, patience.SILENCE_S + 10, patience.BODY_S - 10):
+            connection.sweep(began + seconds)
+        assert not transport.aborted
+        connection.sweep(began + patience.BODY_S + 10)
+        assert transport.aborted
+
+
+async def test_who_takes_nothing_does_not_hold_up_the_end(
+    lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with doors() as opened, taking_nothing(opened, lane) as (_, server):
+        server.should_exit = True
+        await until(lambda: not server.servers[0].is_serving())
+        monkeypatch.setattr(patience, "SILENCE_S", 0.2)
+        await until(lambda: not server.server_state.connections)
+
+
+class _Watched:
+    """A transport of which so many bytes are left at each look."""
+
+    def __init__(self, transport: Any, left: Iterable[int]) -> None:
+        self._transport = transport
+        self._left = iter(left)
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return next(self._left)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def _seen(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch, left: Iterable[int]
+) -> tuple[patience.Patient, _Watched]:
+    """Return the only connection, and its transport under watch."""
+    [connection] = server.server_state.connections
+    assert isinstance(connection, patience.Patient)
+    transport = _Watched(connection.transport, left)
+    monkeypatch.setattr(connection, "transport", transport)
+    return connection, transport
