@@ -34,6 +34,7 @@ from klambda_gateway.auth.rbac import Rbac
 from klambda_gateway.auth.sessions import Mint, Sessions
 from klambda_gateway.blobs import Blobs
 from klambda_gateway.changes import Changes
+from klambda_gateway.clock import never_back
 from klambda_gateway.code.fetching import Fetcher
 from klambda_gateway.code.resolver import CodeResolver
 from klambda_gateway.code.shelf import Shelf
@@ -98,7 +99,7 @@ class Gateway:
             port=settings.instance_port,
             scaling=settings.scaling,
         )
-        self.blobs = Blobs(settings.store_url, key)
+        self.blobs = Blobs(settings.store_url, key, now=never_back())
         self._trust = trusting(settings.ca_bundle)
         secrets = PullSecrets(api, settings.namespace)
         self.images = ImageFinder(settings.images, secrets, trust=self._trust)

@@ -17,6 +17,8 @@ import urllib.parse
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -102,23 +104,49 @@ async def witness(host: str = "127.0.0.1") -> AsyncIterator[Witness]:
             await asyncio.sleep(0.01)
 
 
+@contextlib.contextmanager
+def signing_at(offset: float) -> Iterator[None]:
+    """Let botocore sign for so many seconds from now."""
+
+    def ahead(remove_tzinfo: bool = True) -> datetime:
+        now = datetime.now(UTC) + timedelta(seconds=offset)
+        return now.replace(tzinfo=None) if remove_tzinfo else now
+
+    with mock.patch("botocore.auth.get_current_datetime", ahead):
+        yield
+
+
 class Signer:
     """Signs requests without their body; one signature serves for a minute."""
 
-    def __init__(self, endpoint: str, function: str, *, key: str, secret: str) -> None:
+    def __init__(
+        self, endpoint: str, function: str, *, key: str, secret: str, event: bool = False
+    ) -> None:
+        """``event``: invocations are asynchronous."""
         self._url = f"{endpoint}/2015-03-31/functions/{function}/invocations"
         self._credentials = Credentials(key, secret)
         self._head = b""
         self._until = 0.0
+        self._offset = 0.0
+        self._type = "Event" if event else "RequestResponse"
+        self.function = function
         place = urllib.parse.urlsplit(self._url)
         self.host, self.port, self._path = str(place.hostname), int(place.port or 80), place.path
+
+    def put(self, offset: float) -> None:
+        """Sign for so many seconds from now."""
+        self._offset, self._until = offset, 0.0
 
     def head(self) -> bytes:
         """Return a request's head, up to its Content-Length."""
         if time.monotonic() >= self._until:
-            headers = {"X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD"}
+            headers = {
+                "X-Amz-Content-SHA256": "UNSIGNED-PAYLOAD",
+                "X-Amz-Invocation-Type": self._type,
+            }
             request = AWSRequest(method="POST", url=self._url, data=b"", headers=headers)
-            SigV4Auth(self._credentials, "lambda", REGION).add_auth(request)
+            with signing_at(self._offset):
+                SigV4Auth(self._credentials, "lambda", REGION).add_auth(request)
             lines = [f"POST {self._path} HTTP/1.1", f"Host: {self.host}:{self.port}"]
             lines += [f"{name}: {value}" for name, value in request.headers.items()]
             self._head = "\r\n".join([*lines, "Content-Length: "]).encode()
@@ -159,13 +187,35 @@ class Load:
             await self.call_on(goes_on)
             await asyncio.sleep(0.01)
 
+    async def once(self, number: int, seconds: float = 0.0) -> str:
+        """Call once, on a connection of its own; return what was told."""
+        reader, writer = await asyncio.open_connection(self.signer.host, self.signer.port)
+        try:
+            await self._call(reader, writer, number, seconds)
+        finally:
+            writer.transport.abort()
+        return self.told[number]
+
+    async def answered(self, count: int, limit: float = 60) -> None:
+        """Wait until callers were told so much more."""
+        goal = len(self.told) + count
+        async with asyncio.timeout(limit):
+            while len(self.told) < goal:  # noqa: ASYNC110  callers announce nothing
+                await asyncio.sleep(0.02)
+
     def _over(self, goes_on: Callable[[], bool]) -> bool:
         return self.stopped or not goes_on()
 
-    async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _call(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        number: int | None = None,
+        seconds: float | None = None,
+    ) -> bool:
         """Call once; tells whether the connection stays."""
-        number = next(self.numbers)
-        body = b'{"n":%d,"s":%g}' % (number, self.seconds)
+        number = next(self.numbers) if number is None else number
+        body = b'{"n":%d,"s":%g}' % (number, self.seconds if seconds is None else seconds)
         began = time.monotonic()
         writer.write(self.signer.head() + b"%d\r\n\r\n" % len(body) + body)
         try:

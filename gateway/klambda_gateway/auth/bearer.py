@@ -93,12 +93,17 @@ class Bearer:
         account_of: Callable[[str], str],
         accounts: Collection[str] | None = None,
         now: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``accounts``: the namespaces that this installation serves; None: all."""
+        """``accounts``: the namespaces that this installation serves; None: all.
+
+        ``now``: the time of day, for tokens' own ends; ``elapsed``: what reviews grow old by.
+        """
         self._api = api
         self._account_of = account_of
         self._accounts = accounts
         self._now = now
+        self._elapsed = elapsed
         self._reviews: dict[bytes, _Review] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._asking: dict[bytes, asyncio.Task[_Review | None]] = {}
@@ -135,7 +140,7 @@ class Bearer:
         now = self._now()
         known = self._reviews.get(digest)
         if known is not None and now < known.ends:
-            age = now - known.given
+            age = self._elapsed() - known.given
             if age < (COUNTS_S if known.holder is not None else REFUSED_S):
                 return known.holder
         task = self._asking.get(digest)
@@ -144,7 +149,7 @@ class Bearer:
             self._asking[digest] = task
             task.add_done_callback(lambda _: self._asking.pop(digest, None))
         review = await asyncio.shield(task)
-        if review is None and known is not None and now < min(known.ends, known.given + GRACE_S):
+        if review is None and known is not None and self._lasts(known, now):
             review = known
         if review is None or (review is known and known.holder is None):
             raise errors.unavailable(
@@ -152,6 +157,10 @@ class Bearer:
                 "Please try again."
             )
         return review.holder
+
+    def _lasts(self, known: _Review, now: float) -> bool:
+        """Tell whether a review may stand in for one that cannot be had."""
+        return now < known.ends and self._elapsed() < known.given + GRACE_S
 
     async def _review(self, digest: bytes, token: str) -> _Review | None:
         """Ask; None: there was no answer."""
@@ -170,7 +179,7 @@ class Bearer:
         ends = claims.get("exp")
         review = _Review(
             holder=read_review(answer.get("status") or {}, ours=ours),
-            given=self._now(),
+            given=self._elapsed(),
             ends=float(ends) if isinstance(ends, int | float) else float("inf"),
         )
         self._reviews.pop(digest, None)

@@ -10,7 +10,6 @@ touched. A new leader begins to count anew. Not here: what may go (``sweeping``)
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ from klambda_core.crd import LayerVersion
 from klambda_core.kinds import DEPLOYMENT, FUNCTION, LAYER_VERSION, VERSION, Kind
 from klambda_core.labels import SELECTOR
 from klambda_gateway.blobs import Blobs, StoreError
+from klambda_gateway.clock import steady
 from klambda_gateway.code.shelf import Shelf
 from klambda_gateway.code.sweeping import Idle, Key, References, StoredBlob, due, removable
 from klambda_kube.api import Api
@@ -31,12 +31,6 @@ INTERVAL_S: Final = 600.0
 PAGE: Final = 100
 
 _log = logs.get("klambda.gateway.sweeper")
-
-
-def steady() -> Callable[[], float]:
-    """The time of day, which nobody can put forward: a day must be a day before blobs go."""
-    began = time.time() - time.monotonic()
-    return lambda: began + time.monotonic()
 
 
 class Sweeper:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from klambda_gateway.admission.concurrency import Admission
 from klambda_gateway.auth.gate import utc_now
+from klambda_gateway.clock import never_back
 from klambda_gateway.events.client import StoreEvents
 from klambda_gateway.events.courtesy import Courtesy
 from klambda_gateway.events.credit import Credits
@@ -52,7 +53,10 @@ class EventParts:
         runs = CountedRuns(invoker)
         courtesy = Courtesy(lambda: admission.admitted - runs.count)
         self._store = StoreEvents(
-            settings.store_url, key, linger=lambda: courtesy.linger(registry.clock())
+            settings.store_url,
+            key,
+            now=never_back(),
+            linger=lambda: courtesy.linger(registry.clock()),
         )
         self._session = Session(trust)
         self.intake = Intake(self._store, invoker, entry=table.get, received=counted.received)

@@ -31,6 +31,8 @@ class Scene:
 
     async def during(self, work: Awaitable[Any], callers: int) -> None:
         """Let so many call at each gateway until the work is done."""
+        for load in self.loads:
+            load.stopped = False
         calling = [
             asyncio.create_task(load.keep_calling()) for load in self.loads for _ in range(callers)
         ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from klambda_core.crd import LayerVersion
-from klambda_gateway.code.sweeper import steady
+from klambda_gateway.clock import never_back, steady
 from klambda_gateway.code.sweeping import Idle, References, StoredBlob, due, removable
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -113,6 +113,17 @@ def test_nobody_can_put_the_sweepers_clock_forward(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(time, "time", lambda: NOW + 30 * DAY)
     monkeypatch.setattr(time, "monotonic", lambda: 160.0)
     assert clock() == NOW + 60
+
+
+def test_nobody_can_put_the_clock_of_tickets_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    clock = never_back()
+    monkeypatch.setattr(time, "monotonic", lambda: 160.0)
+    monkeypatch.setattr(time, "time", lambda: NOW - DAY)
+    assert clock() == NOW + 60
+    monkeypatch.setattr(time, "time", lambda: NOW + DAY)
+    assert clock() == NOW + DAY, "it may have been wrong before"
 
 
 @pytest.mark.parametrize("hours", [-48, 48])

@@ -51,9 +51,11 @@ class World:
     def __init__(self, accounts: list[str] | None = None) -> None:
         self.kube = Kubernetes()
         self.now = 1000.0
+        self.wrong = 0.0
+        """By what the time of day has been put forward."""
         self.bearer = Bearer(
             self.kube, account_of=lambda name: f"id of {name}", accounts=accounts,
-            now=lambda: self.now,
+            now=lambda: self.now + self.wrong, elapsed=lambda: self.now,
         )  # fmt: skip
 
     async def identify(self, token: str = "t", **headers: str) -> Caller:
@@ -162,6 +164,15 @@ async def test_a_review_counts_for_seconds_and_not_beyond_the_tokens_end(world: 
     world.now = 1005
     world.kube.status = {"authenticated": False}
     assert (await world.refusal(token)).status == 403
+
+
+async def test_a_clock_that_is_put_back_keeps_no_review_alive(world: World) -> None:
+    await world.identify(token := jwt(exp=9000))
+    world.wrong = -3600.0
+    world.now += 301
+    world.kube.status = {"authenticated": False}
+    assert (await world.refusal(token)).status == 403
+    assert len(world.kube.specs) == 2
 
 
 async def test_without_the_api_server(world: World) -> None:

@@ -110,6 +110,14 @@ def test_a_session_ends_with_its_pod(world: World) -> None:
     assert expired.value.message == "The security token included in the request is expired"
 
 
+def test_a_clock_that_is_put_back_makes_no_session_young(world: World) -> None:
+    world.pods.clear()
+    token = MINT.make(STATEMENT).token
+    with pytest.raises(LambdaError) as ended:
+        world.find(token, now=1000 - 3600)
+    assert ended.value.error.name == "ExpiredTokenException"
+
+
 def test_a_pod_of_the_same_name_is_another_one(world: World) -> None:
     world.pods = {("team-a", "orders-1", "later")}
     with pytest.raises(LambdaError):
