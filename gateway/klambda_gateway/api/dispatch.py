@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from klambda_core import errors, limits
 from klambda_core.errors import LambdaError
-from klambda_gateway.api import async_invocations, async_queues, sts
+from klambda_gateway.api import async_invocations, async_queues, mapping_rights, sts
 from klambda_gateway.api.call import Call, Handler, Reply, Services, Streamed
 from klambda_gateway.api.extraction import LargeString
 from klambda_gateway.api.objects import NameBusy
@@ -186,6 +186,10 @@ class Dispatcher:
         if call.owner is not None:
             services.grants.check_abroad(call.caller, call.owner, call.target())
             await services.authorizer.check(call.caller, action, "*")
+            return
+        mapping = mapping_rights.mapping_asked(call)
+        if mapping is not None:
+            await mapping_rights.check(services, call, mapping)
             return
         try:
             await services.authorizer.check(call.caller, action, resource_of(call))

@@ -2,12 +2,12 @@
 
 Place: ``dispatch`` builds it before an operation runs; RBAC, resource policies and the sentence of
 a refusal speak of it. Invariants: pure; ``*`` when the request names nothing (a list, a creation
-without a name). Not here: whether it exists.
+without a name). Not here: whether it exists; mappings, which have no names (``mapping_rights``).
 """
 
 from __future__ import annotations
 
-from klambda_core.arn import Malformed, event_source_mapping_arn, layer_arn, parse_layer
+from klambda_core.arn import Malformed, layer_arn, parse_layer
 from klambda_gateway.api.call import Call
 
 
@@ -16,8 +16,6 @@ def resource_of(call: Call) -> str:
     given = call.input
     if "FunctionName" in given:
         return call.target().arn
-    if "UUID" in given:
-        return event_source_mapping_arn(call.region, call.account, given["UUID"])
     if "LayerName" in given or "Arn" in given:
         return _layer(call, given.get("LayerName") or given["Arn"])
     for member in ("Resource", "ResourceArn", "CodeSigningConfigArn"):

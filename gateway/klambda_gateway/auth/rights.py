@@ -171,7 +171,7 @@ RESOURCES: Final[Mapping[str, str]] = {
 """What the type in an ARN stands for."""
 
 NAMED: Final = frozenset({"function", "layer", "code-signing-config"})
-"""Types whose ARN names something that people know. A mapping's UUID is not."""
+"""Types whose ARN names something that people know. A mapping's UUID is not: its function does."""
 
 NameOf = Callable[[str, str], str]
 """The name of the Function object that carries an AWS name, from namespace and that name."""

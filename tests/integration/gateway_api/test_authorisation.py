@@ -157,6 +157,56 @@ def test_rights_to_one_functions_parts_to_one_qualifier_and_to_one_layer(
     assert refused("delete_layer_version", LayerName="secret", VersionNumber=1)
 
 
+def test_rights_to_the_mappings_of_one_function(team: Account, developer: Any) -> None:
+    """docs/security.md, "Rights"; IAM: the condition key lambda:FunctionArn."""
+    mine, other = f"Mapped_{secrets.token_hex(3)}", f"mapped-{secrets.token_hex(3)}"
+    for name in (mine, other):
+        team.create(developer, name)
+    objects = team.rig.objects(FUNCTION, team.namespace)
+    (held,) = (o["metadata"]["name"] for o in objects if o["spec"].get("functionName") == mine)
+    rights = {"create list get patch delete eventsourcemappings": held}
+    user = f"pipe-{secrets.token_hex(3)}"
+    grant(team.rig.server, team.namespace, f"mapper-{user}", user=user, only=rights)
+    client = team.client(user=user)
+    queue = f"arn:aws:sqs:us-east-1:{'1' * 12}:q"
+    theirs = developer.create_event_source_mapping(FunctionName=other, EventSourceArn=queue)
+    eventually(
+        lambda: code_of(lambda: client.list_event_source_mappings(FunctionName=mine)) == "passed"
+    )
+    made = client.create_event_source_mapping(FunctionName=mine, EventSourceArn=queue)
+    arn = {"Resource": made["EventSourceMappingArn"]}
+
+    assert client.get_event_source_mapping(UUID=made["UUID"])["FunctionArn"].endswith(mine)
+    client.update_event_source_mapping(UUID=made["UUID"], BatchSize=3, FunctionName=mine)
+    client.tag_resource(**arn, Tags={"a": "b"})
+    assert client.list_tags(**arn)["Tags"] == {"a": "b"}
+    client.untag_resource(**arn, TagKeys=["a"])
+
+    def said(call: str, **members: Any) -> str:
+        with pytest.raises(botocore.exceptions.ClientError) as refused:
+            getattr(client, call)(**members)
+        assert refused.value.response["Error"]["Code"] == ACCESS_DENIED
+        return str(refused.value.response["Error"]["Message"])
+
+    nothing = "00000000-0000-4000-8000-000000000000"
+    for call, more in (
+        ("get_event_source_mapping", {}),
+        ("update_event_source_mapping", {"BatchSize": 3}),
+        ("update_event_source_mapping", {"FunctionName": mine}),
+        ("delete_event_source_mapping", {}),
+    ):
+        unseen = said(call, UUID=nothing, **more)
+        assert said(call, UUID=theirs["UUID"], **more) == unseen.replace(nothing, theirs["UUID"])
+    said("list_tags", Resource=theirs["EventSourceMappingArn"])
+    said("tag_resource", Resource=theirs["EventSourceMappingArn"], Tags={"a": "b"})
+    said("update_event_source_mapping", UUID=made["UUID"], FunctionName=other)
+    said("list_event_source_mappings", FunctionName=other)
+    said("list_event_source_mappings")
+    assert developer.get_event_source_mapping(UUID=theirs["UUID"])["BatchSize"] == 10
+    client.delete_event_source_mapping(UUID=made["UUID"])
+    developer.delete_event_source_mapping(UUID=theirs["UUID"])
+
+
 def test_accounts_are_isolated(team: Account, developer: Any) -> None:
     other = account(team.rig, "team")
     admin = other.member("klambda-admin", "olga")

@@ -345,10 +345,12 @@ class Rights:
 
     def __init__(self) -> None:
         self.taken: set[str] = set()
+        """Actions, or ``action resource``."""
         self.asked: list[tuple[str, str]] = []
 
     def known(self, caller: Caller, action: str, resource: str) -> bool | None:
-        return in_own_account(caller, resource) and action not in self.taken
+        taken = action in self.taken or f"{action} {resource}" in self.taken
+        return in_own_account(caller, resource) and not taken
 
     async def check(self, caller: Caller, action: str, resource: str) -> None:
         self.asked.append((action, resource))

@@ -270,3 +270,43 @@ def test_there_and_back() -> None:
     spec = to_spec(shape, given)
     assert spec["startingPositionTimestamp"] == "2026-01-02T03:04:05.500Z"
     assert to_api(shape, spec) == given
+
+
+def test_a_mapping_is_asked_for_by_its_functions_name(
+    world: World, client: Any, function: str
+) -> None:
+    """Second; what is not there reads like what is another function's (IAM: lambda:FunctionArn)."""
+    made = client.create_event_source_mapping(FunctionName="area", EventSourceArn=QUEUE)
+    name, arn = {"UUID": made["UUID"]}, made["EventSourceMappingArn"]
+    get, update = "lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"
+    world.rights.taken = {f"{get} {arn}", f"lambda:ListTags {arn}", f"{update} {arn}"}
+    world.rights.asked.clear()
+    assert client.get_event_source_mapping(**name)["FunctionArn"] == ARN
+    assert world.rights.asked == [(get, arn), (get, ARN)]
+    assert client.list_tags(Resource=arn)["Tags"] == {}
+    assert world.rights.asked[-2:] == [("lambda:ListTags", arn), (get, ARN)]
+    client.update_event_source_mapping(**name, BatchSize=3)
+
+    world.rights.taken |= {f"{get} {ARN}"}
+    status, code, message = refusal(world, client.get_event_source_mapping, **name)
+    assert (status, code) == (403, "AccessDeniedException")
+    world.rights.taken |= {get}
+    nothing = str(uuid.UUID(int=4))
+    unseen = refusal(world, client.get_event_source_mapping, UUID=nothing)
+    assert unseen == (status, code, message.replace(made["UUID"], nothing))
+
+
+def test_a_mapping_is_given_to_a_function_with_the_right_to_both(
+    world: World, client: Any, function: str
+) -> None:
+    made = client.create_event_source_mapping(FunctionName="area", EventSourceArn=QUEUE)
+    update, other = "lambda:UpdateEventSourceMapping", f"{ARN}-2"
+    world.rights.taken = {f"{update} {other}"}
+    given = {"UUID": made["UUID"], "FunctionName": "area-2"}
+    assert refusal(world, client.update_event_source_mapping, **given)[:2] == (
+        403, "AccessDeniedException",
+    )  # fmt: skip
+    world.rights.taken = {f"{update} {made['EventSourceMappingArn']}", f"{update} {ARN}"}
+    assert refusal(world, client.update_event_source_mapping, **given)[:2] == (
+        403, "AccessDeniedException",
+    )  # fmt: skip
