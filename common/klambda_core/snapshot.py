@@ -5,7 +5,7 @@ Used by every way of publishing (API, `publish`, `autoPublish`). The caller clai
 grow and are never used again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from klambda_core.digest import function_digest, snapshot_digest
 from klambda_core.kinds import FUNCTION, VERSION
 from klambda_core.layers import resolved_layers
 from klambda_core.names import version_name
+from klambda_core.state import last_modified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,6 @@ def publish(
     versions: Sequence[Version],
     *,
     description: str | None = None,
-    annotations: Mapping[str, str] | None = None,
 ) -> Unchanged | NewVersion | Unresolved:
     """What publishing `$LATEST` now means. `versions`: those that exist and belong to this uid."""
     code = resolved_code(function)
@@ -64,7 +64,7 @@ def publish(
         description=function.spec.description if description is None else description,
         snapshot=snapshot_of(function, code, layers),
     )
-    return NewVersion(number=number, manifest=_manifest(function, spec, annotations or {}))
+    return NewVersion(number=number, manifest=_manifest(function, spec))
 
 
 def snapshot_of(
@@ -101,7 +101,7 @@ def owner_reference(function: Function) -> Json:
     }
 
 
-def _manifest(function: Function, spec: VersionSpec, annotations: Mapping[str, str]) -> Json:
+def _manifest(function: Function, spec: VersionSpec) -> Json:
     name = version_name(function.name, spec.version)
     return {
         "apiVersion": VERSION.api_version,
@@ -110,7 +110,7 @@ def _manifest(function: Function, spec: VersionSpec, annotations: Mapping[str, s
             "name": name,
             "namespace": function.namespace,
             "labels": {labels.FUNCTION: function.name},
-            "annotations": dict(annotations),
+            "annotations": {labels.LAST_MODIFIED: last_modified(function)},
             "ownerReferences": [owner_reference(function)],
         },
         "spec": spec.to_json(),

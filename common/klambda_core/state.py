@@ -1,4 +1,4 @@
-"""Lambda's State, LastUpdateStatus and RevisionId, derived from an object and never stored. Pure.
+"""Lambda's State, LastUpdateStatus, RevisionId and LastModified, derived from an object. Pure.
 
 State: Pending until a revision is active, Failed when the first one could not be. LastUpdateStatus:
 InProgress while the wanted digest is not the active one, Failed when `status.failed` is about that
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from klambda_core import labels
+from klambda_core.clock import kube_to_lambda
 from klambda_core.crd.base import KubeObject
 from klambda_core.crd.function import Function
 from klambda_core.crd.status import Active, Failed
@@ -45,6 +46,15 @@ def version_state(version: Version) -> Lifecycle:
     """State of a published version."""
     status = version.status
     return _derive(snapshot_digest(version.spec.snapshot), status.active, status.failed)
+
+
+def last_modified(item: KubeObject) -> str:
+    """The last change of code or configuration through the API, else the object's birth.
+
+    A version has that of `$LATEST` when it was published (D: the CLI's list-versions-by-function).
+    """
+    annotation = item.metadata.annotations.get(labels.LAST_MODIFIED)
+    return annotation or kube_to_lambda(item.metadata.creation_timestamp) or ""
 
 
 def revision_id(item: KubeObject) -> str:

@@ -50,17 +50,27 @@ def signature_refused(function_name: str) -> LambdaError:
 
 
 def image_uri_needed(verb: str) -> LambdaError:
-    """400: an image function without an image (L for ``updating``)."""
+    """400: an image function without an image (D: ``updating`` in appleboy/lambda-action#28)."""
     return invalid_parameter(
         f"Please provide ImageUri when {verb} a function with packageType Image."
     )
 
 
 def image_uri_unwanted(verb: str) -> LambdaError:
-    """400: an image for a deployment package (L for ``updating``)."""
+    """400: an image for a deployment package.
+
+    D: recorded in umihico/pythonista-chromeless#19, and for ``creating`` in boto/boto3#2705.
+    """
+    if verb == "creating":
+        return no_code()
     return invalid_parameter(
         f"Please don't provide ImageUri when {verb} a function with packageType Zip."
     )
+
+
+def no_code() -> LambdaError:
+    """400: neither a package nor an object in S3 (D: recorded in aws/aws-sdk-go#2183)."""
+    return invalid_parameter("Please provide a source for function code.")
 
 
 def image_missing(uri: str) -> LambdaError:
@@ -68,10 +78,20 @@ def image_missing(uri: str) -> LambdaError:
     return invalid_parameter(f"Source image {uri} does not exist. Provide a valid source image.")
 
 
-def image_invalid(uri: str, detail: str) -> LambdaError:
-    """400: what is there is no image that could run (K; the detail is ours)."""
+def image_invalid(uri: str, detail: str = "") -> LambdaError:
+    """400: no image's name (D: recorded in ministryofjustice/modernisation-platform#2419).
+
+    ``detail``: what only we refuse, in our own words.
+    """
+    text = f"Source image {uri} is not valid. Provide a valid source image. {detail}"
+    return invalid_parameter(text.rstrip())
+
+
+def image_unsupported(uri: str) -> LambdaError:
+    """400: what is there is no container image (D: recorded in aws-samples/bedrock-chat#890)."""
     return invalid_parameter(
-        f"Source image {uri} is not valid. Provide a valid source image. {detail}"
+        f"The image manifest, config or layer media type for the source image {uri} is not "
+        "supported."
     )
 
 

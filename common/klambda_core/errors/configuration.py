@@ -121,8 +121,25 @@ def snap_start_excludes(what: str) -> LambdaError:
 
 
 def empty_dead_letter_target() -> LambdaError:
-    """A function made with an empty target (D: cloud-custodian/cloud-custodian#1990)."""
-    return invalid_parameter("Invalid dead letter queue ARN: ARNs must start with 'arn:'")
+    """A function made with an empty target, which AWS quotes behind the colon and a blank.
+
+    D: recorded in cloud-custodian/cloud-custodian#1990 and motdotla/node-lambda#208.
+    """
+    return invalid_parameter("Invalid dead letter queue ARN: ARNs must start with 'arn:': ")
+
+
+def runtime_managed_manually() -> LambdaError:
+    """Another runtime under Manual (D: recorded in hashicorp/terraform-provider-aws#42699)."""
+    return invalid_parameter(
+        "Cannot change runtime identifier when runtime management configuration is set to "
+        "'Manual'. Change the runtime management configuration to 'Auto' or 'FunctionUpdate', "
+        "then retry."
+    )
+
+
+def cors_without_origins() -> LambdaError:
+    """Cors of a function URL that lets nobody in (D: recorded in anomalyco/ion#229)."""
+    return invalid_parameter("You can't leave AllowOrigins as empty when Cors is enabled.")
 
 
 def no_dead_letter_target(arn: str) -> LambdaError:

@@ -28,6 +28,14 @@ RETIRED = frozenset(
 )
 """Runtimes that can be neither created nor updated (developer guide, "Deprecated runtimes")."""
 
+_IN_AWS_ORDER = (
+    *("nodejs20.x", "python3.14", "provided.al2023", "python3.12", "python3.13", "nodejs24.x"),
+    *("nodejs22.x", "java25", "python3.10", "python3.11", "java21", "ruby3.3", "ruby3.4"),
+    *("ruby3.2", "python3.8", "python3.9", "java17", "nodejs16.x", "dotnet10", "dotnet8"),
+    *("java11", "dotnet6", "nodejs18.x", "provided.al2", "java8.al2"),
+)
+"""As texts list them (D: recorded in aws-cloudformation/cfn-lint#4427); others follow."""
+
 _ABSENT_HERE = (
     "CapacityProviderConfig",
     "DurableConfig",
@@ -68,7 +76,13 @@ def runtime(name: str, runtimes: Sequence[str]) -> None:
         raise errors.retired_runtime(name)
     known = runtimes or tuple(r for r in MODEL.runtimes if r not in RETIRED)
     if name not in known and not _RUNTIME_ARN.fullmatch(name):
-        raise errors.unknown_runtime(name, known)
+        raise errors.unknown_runtime(name, in_aws_order(known))
+
+
+def in_aws_order(runtimes: Sequence[str]) -> list[str]:
+    """Runtimes as AWS's texts list them."""
+    first = [name for name in _IN_AWS_ORDER if name in runtimes]
+    return first + [name for name in runtimes if name not in _IN_AWS_ORDER]
 
 
 _SNAP_START = re.compile(r"java(11|17|21|25)|python3\.(1[2-9])|dotnet([89]|10)")
@@ -79,10 +93,18 @@ _BESIDE_SNAP_START = ("SnapStart", "Runtime", "FileSystemConfigs", "EphemeralSto
 def together(given: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> None:
     """What members of a request mean beside each other and (an update's) beside the spec's."""
     stored = stored or {}
+    managed_runtime(given, stored)
     logging(given.get("LoggingConfig", {}), stored.get("loggingConfig", {}))
     network(given.get("VpcConfig", {}))
     file_systems(given, stored)
     snap_start(given, stored)
+
+
+def managed_runtime(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    """A runtime version that somebody pins belongs to its runtime."""
+    manual = stored.get("runtimeManagement", {}).get("updateRuntimeOn") == "Manual"
+    if manual and given.get("Runtime", stored.get("runtime")) != stored.get("runtime"):
+        raise errors.runtime_managed_manually()
 
 
 def logging(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:

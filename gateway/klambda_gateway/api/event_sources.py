@@ -18,6 +18,7 @@ from klambda_core.crd import EventSourceMapping
 from klambda_core.crd.base import Json
 from klambda_core.event_sources import TRAITS, Source, problem_of, source_key, source_of
 from klambda_core.names import LATEST, event_source_name
+from klambda_core.state import last_modified
 from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.lookup import Lack, holder_of
@@ -25,7 +26,6 @@ from klambda_gateway.api.members import to_api, to_spec
 from klambda_gateway.api.naming import Target, target_of
 from klambda_gateway.api.objects import NameBusy, merge_members
 from klambda_gateway.api.paging import page, with_marker
-from klambda_gateway.api.views import last_modified
 
 _REQUEST = "CreateEventSourceMappingRequest"
 _PAGE = 100

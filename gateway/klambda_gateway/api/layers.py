@@ -19,12 +19,13 @@ from klambda_core.crd import LayerVersion
 from klambda_core.crd.base import Json
 from klambda_core.layers import Trouble, arn_of, content_of
 from klambda_core.names import layer_version_name
+from klambda_core.state import last_modified
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.model import MODEL
 from klambda_gateway.api.objects import NameBusy
 from klambda_gateway.api.packages import uploaded
 from klambda_gateway.api.paging import page, with_marker
-from klambda_gateway.api.views import code_sha256, last_modified
+from klambda_gateway.api.views import code_sha256
 
 PUBLISHERS = 64
 """So often a number may be taken by somebody faster before we give up."""

@@ -273,7 +273,8 @@ class Objects:
         annotations = dict(metadata.get("annotations") or {})
         annotations[labels.NONCE] = self._new_id()
         if configuration:
-            annotations[labels.LAST_MODIFIED] = lambda_timestamp(self._now())
+            now = lambda_timestamp(self._now())
+            annotations.setdefault(labels.LAST_MODIFIED, now)  # a version brings its own
         metadata["annotations"] = annotations
         return {**body, "metadata": metadata}
 

@@ -119,7 +119,7 @@ async def _package(services: Services, code: Mapping[str, Any]) -> Upload:
         given = code["ZipFile"]
         return given if isinstance(given, Upload) else Upload.of(given)
     if bucket is None or key is None:
-        raise errors.invalid_parameter("Please provide a source for function code.")
+        raise errors.no_code()
     source = S3Source(bucket=bucket, key=key, version_id=code.get("S3ObjectVersion"))
     try:
         return await services.fetcher.s3(source)
@@ -130,6 +130,10 @@ async def _package(services: Services, code: Mapping[str, Any]) -> Upload:
 async def _found(services: Services, uri: str, architecture: str) -> Image:
     try:
         return await services.images.find(uri, None, architecture)
+    except trouble.NoImageName:
+        raise errors.image_invalid(uri) from None
+    except trouble.NoImage:
+        raise errors.image_unsupported(uri) from None
     except trouble.ImageTrouble as error:
         match error.reason:
             case trouble.NOT_FOUND:

@@ -16,6 +16,7 @@ from klambda_core.crd import CodeSigningConfig, Function
 from klambda_core.crd.base import Json
 from klambda_core.errors import LambdaError
 from klambda_core.names import signing_config_id
+from klambda_core.state import last_modified
 from klambda_gateway.api import checks
 from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.lookup import function_of, place_of
@@ -23,7 +24,6 @@ from klambda_gateway.api.members import to_api, to_spec
 from klambda_gateway.api.naming import Target
 from klambda_gateway.api.objects import merge_members
 from klambda_gateway.api.paging import page, with_marker
-from klambda_gateway.api.views import last_modified
 
 _REQUEST = "CreateCodeSigningConfigRequest"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"

@@ -138,6 +138,8 @@ def _given(given: Mapping[str, Any]) -> Json:
         members["invokeMode"] = given["InvokeMode"]
     if "Cors" in given:
         cors = {spec: given["Cors"][name] for name, spec in _CORS.items() if name in given["Cors"]}
+        if cors and not cors.get("allowOrigins"):
+            raise errors.cors_without_origins()
         members["cors"] = cors or None
     return members
 

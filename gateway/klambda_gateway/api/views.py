@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from klambda_core import arn, labels
-from klambda_core.clock import kube_to_lambda
+from klambda_core import arn
 from klambda_core.code import CodeRef, Unresolved, resolved_code
 from klambda_core.crd import Alias, Blob, Configuration, Function, Image, Version
 from klambda_core.crd.base import Json, KubeObject, Model
@@ -25,6 +24,7 @@ from klambda_core.state import (
     CREATING_TEXT,
     Lifecycle,
     function_state,
+    last_modified,
     revision_id,
     version_state,
 )
@@ -120,12 +120,6 @@ def alias_version(alias: Alias) -> str:
         return alias.spec.function_version
     targets = alias.status.versions or []
     return targets[0].version if targets else LATEST
-
-
-def last_modified(item: KubeObject) -> str:
-    """The last change of code or configuration through the API, else the object's birth."""
-    annotation = item.metadata.annotations.get(labels.LAST_MODIFIED)
-    return annotation or kube_to_lambda(item.metadata.creation_timestamp) or ""
 
 
 def _identity(

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from klambda_core.crd import Image
 from klambda_gateway.images.reference import Reference
-from klambda_gateway.images.trouble import INVALID, ImageTrouble
+from klambda_gateway.images.trouble import INVALID, ImageTrouble, NoImage
 
 INDEXES: Final = (
     "application/vnd.oci.image.index.v1+json",
@@ -57,7 +57,7 @@ def config_of(manifest: Mapping[str, Any], name: str) -> str:
     config = manifest.get("config")
     digest = config.get("digest") if isinstance(config, dict) else None
     if not isinstance(digest, str) or not manifest.get("layers"):
-        raise ImageTrouble(INVALID, f"{name} is no container image (its manifest has no layers).")
+        raise NoImage(f"{name} is no container image (its manifest has no layers).")
     return digest
 
 

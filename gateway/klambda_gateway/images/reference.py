@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from klambda_gateway.images.trouble import INVALID, ImageTrouble
+from klambda_gateway.images.trouble import NoImageName
 
 HUB = "docker.io"
 _HUB_HOST = "registry-1.docker.io"
@@ -51,7 +51,7 @@ def parse(text: str) -> Reference:
     """Read a name. Raises ImageTrouble."""
     found = _PATTERN.fullmatch(text)
     if found is None or len(found["name"]) > 255:
-        raise ImageTrouble(INVALID, f"{text} is no image's name: registry/repository:tag")
+        raise NoImageName(f"{text} is no image's name: registry/repository:tag")
     registry, path = found["host"] or HUB, found["path"]
     if registry in {HUB, "index.docker.io"}:
         registry, path = HUB, path if "/" in path else f"library/{path}"

@@ -19,3 +19,17 @@ class ImageTrouble(Exception):
         self.reason = reason
         self.message = message
         self.retry = retry
+
+
+class NoImageName(ImageTrouble):
+    """What was given names no image; Lambda has a sentence of its own for it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(INVALID, message)
+
+
+class NoImage(ImageTrouble):
+    """What was found is no container image; so has this."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(INVALID, message)

@@ -117,7 +117,7 @@ def test_an_index_gives_the_image_of_the_architecture(
 REFUSALS = [
     ("missing:1", 400, "InvalidParameterValueException", "does not exist. Provide a valid source"),
     ("Not A Name", 400, "InvalidParameterValueException", "is not valid. Provide a valid source"),
-    ("artifact:1", 400, "InvalidParameterValueException", "is not valid. Provide a valid source"),
+    ("artifact:1", 400, "InvalidParameterValueException", "artifact:1 is not supported."),
     ("foreign:1", 400, "InvalidParameterValueException", "an image for arm64"),
 ]
 

@@ -109,8 +109,9 @@ class Owned:
                 Principal="2" * 12, **more,
             )  # fmt: skip
         client.create_function_url_config(
-            FunctionName=name, AuthType="AWS_IAM", Cors={"AllowHeaders": [word]}
-        )
+            FunctionName=name, AuthType="AWS_IAM",
+            Cors={"AllowHeaders": [word], "AllowOrigins": ["*"]},
+        )  # fmt: skip
         client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=7)
         client.put_provisioned_concurrency_config(
             FunctionName=name, Qualifier="live", ProvisionedConcurrentExecutions=1

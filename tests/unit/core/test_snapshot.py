@@ -100,7 +100,13 @@ def test_resolved_layers_are_frozen_in_order() -> None:
     assert [each["arn"] for each in made.manifest["spec"]["snapshot"]["layers"]] == arns
 
 
-def test_annotations_are_carried() -> None:
-    made = publish(function(), [], annotations={"klambda.io/nonce": "n"})
-    assert isinstance(made, NewVersion)
-    assert made.manifest["metadata"]["annotations"] == {"klambda.io/nonce": "n"}
+def test_a_version_was_modified_when_its_function_was() -> None:
+    """In the CLI's example of list-versions-by-function version 2 has the time of `$LATEST`."""
+    for annotations, expected in (
+        ({"klambda.io/last-modified": "2026-11-21T13:00:00.123+0000"}, "13:00:00.123"),
+        ({}, "12:00:00.000"),  # made by kubectl: its birth
+    ):
+        made = publish(function(annotations=annotations), [])
+        assert isinstance(made, NewVersion)
+        modified = f"2026-11-21T{expected}+0000"
+        assert made.manifest["metadata"]["annotations"] == {"klambda.io/last-modified": modified}

@@ -262,12 +262,15 @@ def test_what_kubectl_made_is_shown_with_defaults(world: World, client: Any) -> 
             "TenancyConfig is not supported",
         ),
         ({"Code": {"S3Bucket": "bbb", "S3Key": "k"}}, "Code in S3 is not supported"),
-        ({"Code": {"ImageUri": "x"}}, "Please don't provide ImageUri"),
-        # recorded in cloud-custodian/cloud-custodian#1990
+        # recorded in boto/boto3#2705
+        ({"Code": {"ImageUri": "x"}}, "Please provide a source for function code."),
+        # recorded in cloud-custodian/cloud-custodian#1990 and motdotla/node-lambda#208
         (
             {"DeadLetterConfig": {"TargetArn": ""}},
-            "Invalid dead letter queue ARN: ARNs must start with 'arn:'",
+            "Invalid dead letter queue ARN: ARNs must start with 'arn:': ",
         ),
+        # the order of names: aws-cloudformation/cfn-lint#4427
+        ({"Runtime": "python3"}, "enum value set: [nodejs20.x, python3.14, provided.al2023, "),
         ({"Layers": [f"arn:aws:lambda:eu-west-1:{ACCOUNT}:layer:l:1"]}, "in region us-east-1."),
         ({"Layers": [f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:l:1"] * 6}, "more than 5 layers"),
     ],

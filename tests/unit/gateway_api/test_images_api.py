@@ -9,7 +9,7 @@ import pytest
 from klambda_core.crd import Function, Image, ResolvedImage
 from klambda_core.kinds import FUNCTION
 from klambda_gateway.code import sources
-from klambda_gateway.images.trouble import ImageTrouble
+from klambda_gateway.images.trouble import ImageTrouble, NoImage, NoImageName
 from tests.unit.core.objects import image_function
 from tests.unit.gateway_api.fakes import ACCOUNT, REGION, ROLE, World, make_zip
 
@@ -89,6 +89,25 @@ def test_what_the_registry_refuses(
 
 
 @pytest.mark.parametrize(
+    ("trouble", "text"),
+    [
+        # recorded in ministryofjustice/modernisation-platform#2419
+        (NoImageName("m"), f"Source image {URI} is not valid. Provide a valid source image."),
+        # recorded in aws-samples/bedrock-chat#890
+        (NoImage("m"), (f"The image manifest, config or layer media type for the source image {URI}"
+                        " is not supported.")),
+    ],
+)  # fmt: skip
+def test_what_is_no_image_has_sentences_of_its_own(
+    world: World, client: Any, trouble: ImageTrouble, text: str
+) -> None:
+    world.images.known[URI] = trouble
+    with pytest.raises(client.exceptions.InvalidParameterValueException):
+        create(client)
+    assert world.error() == {"Type": "User", "message": text}
+
+
+@pytest.mark.parametrize(
     ("members", "text"),
     [
         ({"Handler": "a.b"}, "Please don't provide Handler or Runtime or Layer when"),
@@ -101,8 +120,9 @@ def test_what_the_registry_refuses(
         ({"Code": {"ZipFile": b"x"}}, "Please provide ImageUri when creating a function"),
         ({"PackageType": "Zip", "Runtime": "python3.13", "Handler": "a.b",
           "ImageConfig": {"Command": ["x"]}}, "Please don't provide ImageConfig"),
+        # recorded in boto/boto3#2705
         ({"PackageType": "Zip", "Runtime": "python3.13", "Handler": "a.b"},
-         "Please don't provide ImageUri when creating a function with packageType Zip."),
+         "Please provide a source for function code."),
     ],
 )  # fmt: skip
 def test_members_that_do_not_go_together(

@@ -467,11 +467,18 @@ def test_function_urls(world: World, client: Any, versions: str) -> None:
         ),
     )
     changed = client.update_function_url_config(
-        **name, AuthType="AWS_IAM", Cors={"AllowMethods": ["GET"]}
+        **name, AuthType="AWS_IAM", Cors={"AllowMethods": ["GET"], "AllowOrigins": ["*"]}
     )
     assert changed["FunctionUrl"] == made["FunctionUrl"]
-    assert (changed["AuthType"], changed["Cors"]) == ("AWS_IAM", {"AllowMethods": ["GET"]})
+    assert changed["AuthType"] == "AWS_IAM"
+    assert changed["Cors"] == {"AllowMethods": ["GET"], "AllowOrigins": ["*"]}
     assert changed["LastModifiedTime"]
+    nobody: tuple[dict[str, Any], ...] = ({"AllowMethods": ["GET"]}, {"AllowOrigins": []})
+    for cors in nobody:  # recorded in anomalyco/ion#229
+        assert refusal(world, client.update_function_url_config, **name, Cors=cors) == (
+            400, "InvalidParameterValueException",
+            "You can't leave AllowOrigins as empty when Cors is enabled.",
+        )  # fmt: skip
     assert "Cors" not in client.update_function_url_config(**name, Cors={})
     client.create_alias(**name, Name="live", FunctionVersion="1")
     theirs = create(**name, Qualifier="live", AuthType="AWS_IAM")

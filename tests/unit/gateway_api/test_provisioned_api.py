@@ -240,6 +240,16 @@ def test_runtime_management(world: World, client: Any, versions: str) -> None:
     assert of_version["FunctionArn"] == ARN + ":1"
     assert get(**name, Qualifier="1")["UpdateRuntimeOn"] == "FunctionUpdate"
     assert get(**name)["UpdateRuntimeOn"] == "Manual"
+    # recorded in hashicorp/terraform-provider-aws#42699
+    update = client.update_function_configuration
+    assert refusal(world, update, **name, Runtime="python3.12") == (
+        400, "InvalidParameterValueException",
+        ("Cannot change runtime identifier when runtime management configuration is set to "
+        "'Manual'. Change the runtime management configuration to 'Auto' or 'FunctionUpdate', "
+        "then retry."),
+    )  # fmt: skip
+    update(**name, Runtime="python3.13")
+    world.kube.settle()
     back = put_config(**name, UpdateRuntimeOn="Auto")
     assert "RuntimeVersionArn" not in back
     assert client.get_function_configuration(**name)["LastUpdateStatus"] == "Successful"
