@@ -23,12 +23,11 @@ async def put_function_concurrency(services: Services, call: Call) -> Reply:
     function = await function_of(services, call, target)
     before = function.spec.reserved_concurrent_executions
 
-    async def judge() -> None:
-        _check(await account_pool(services, call), function, wanted)
-
     await allotted(
         services.allotting,
-        judge=judge,
+        uid=function.uid,
+        look=lambda: account_pool(services, call),
+        judge=lambda pool: _check(pool, function, wanted),
         write=lambda: _store(services, function, wanted, target),
         take_back=lambda written: _restore(services, written, wanted, before, target),
         pause=services.pause,

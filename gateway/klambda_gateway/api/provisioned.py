@@ -36,12 +36,11 @@ async def put_provisioned_concurrency_config(services: Services, call: Call) -> 
     await check_provisionable(services, function, item)
     before = item.spec.provisioned_concurrent_executions
 
-    async def judge() -> None:
-        _check_room(await account_pool(services, call, apart_from=item.uid), function, wanted)
-
     changed = await allotted(
         services.allotting,
-        judge=judge,
+        uid=function.uid,
+        look=lambda: account_pool(services, call, apart_from=item.uid),
+        judge=lambda pool: _check_room(pool, function, wanted),
         write=lambda: _store(services, item, wanted, target),
         take_back=lambda written: _restore(services, written, wanted, before, target),
         pause=services.pause,

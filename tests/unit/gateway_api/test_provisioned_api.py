@@ -404,7 +404,7 @@ def test_another_gateway_writes_at_the_same_time(
     two.kube.merge_patch = raced  # type: ignore[method-assign]
     two.dispatcher = Dispatcher(dataclasses.replace(two.services, pause=pause))
     answer = two.send(mine)
-    assert paused == [True]
+    assert 1 <= len(paused) <= 4, "who goes first by uid looks again a few times"
     assert answer.status == 400 if stays else answer.status < 300
     limit = client.get_account_settings()["AccountLimit"]
     assert limit["UnreservedConcurrentExecutions"] == 500
