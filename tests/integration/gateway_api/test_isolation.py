@@ -10,9 +10,11 @@ Sources: aws-contract a.3 (names of other accounts), h; botocore's model.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import secrets
+import urllib.error
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,6 +24,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
+from klambda_core.events import Event
 from klambda_core.kinds import (
     ALIAS,
     CODE_SIGNING_CONFIG,
@@ -32,8 +35,11 @@ from klambda_core.kinds import (
 )
 from klambda_gateway.api.absent import ABSENT
 from klambda_gateway.api.operations import HANDLERS
+from klambda_gateway.events.client import StoreEvents
 from tests.integration.gateway_api.account import ROLE, Account, account, package
-from tests.integration.gateway_api.conftest import REGION, Rig
+from tests.integration.gateway_api.conftest import KEY, REGION, Rig
+from tests.support.events import event
+from tests.support.lookup import ask
 
 MODEL: Final = botocore.session.get_session().get_service_model("lambda")
 KINDS = (FUNCTION, VERSION, ALIAS, LAYER_VERSION, EVENT_SOURCE_MAPPING, CODE_SIGNING_CONFIG)
@@ -486,6 +492,48 @@ def test_the_owner_is_answered(pair: Pair, operation: str) -> None:
     code, said = answer(pair.theirs.client, asked, pair)
     assert code == PASSED, said
     assert word in said or operation in WORDLESS
+
+
+def test_what_is_asked_beyond_lambdas_api(pair: Pair) -> None:
+    """docs/operations.md, "Asynchronous events": records by request id, queues by function."""
+
+    def said(owner: Owned, method: str, path: str, document: object = None) -> tuple[int, str]:
+        try:
+            return 200, json.dumps(ask(owner.client, method, path, document))
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    arn, rig = pair.theirs.arn(f"function:{NAME}"), pair.theirs.account.rig
+    sent = event(NAME, namespace=pair.theirs.account.namespace, arn=arn)
+    asyncio.run(queued(rig.store, sent))
+    record = f"async-invocations/{sent.id}"
+    nothing = f"async-invocations/{NO_UUID}"
+    assert said(pair.theirs, "GET", record)[0] == 200
+    status, text = said(pair.ours, "GET", record)
+    assert status == 404
+    unknown = said(pair.ours, "GET", nothing)
+    assert unknown == (404, text.replace(sent.id, NO_UUID))
+
+    before, at_home = pair.theirs.objects(), pair.ours.objects()
+    queue_of = f"async-queues/{arn}"
+    requests = (
+        ("GET", queue_of, None),
+        ("PUT", queue_of, {"Paused": True}),
+        ("POST", f"{queue_of}/redrive", None),
+    )
+    for request in requests:
+        status, text = said(pair.ours, *request)
+        assert status == 403, text
+    assert (pair.theirs.objects(), pair.ours.objects()) == (before, at_home)
+    assert [said(pair.theirs, *request)[0] for request in requests] == [200] * len(requests)
+    assert json.loads(said(pair.ours, "GET", f"async-queues/{NAME}")[1])["Depth"] == 0
+
+
+async def queued(store: str, sent: Event) -> None:
+    events = StoreEvents(store, KEY)
+    await events.put(sent)
+    await events.close()
 
 
 def test_every_member_with_an_arn_in_it_is_known() -> None:
