@@ -137,6 +137,14 @@ def runtime_managed_manually() -> LambdaError:
     )
 
 
+def cors_beside_wildcard(name: str) -> LambdaError:
+    """Names beside the wildcard (D: recorded of AllowMethods in a deployment's log)."""
+    return invalid_parameter(
+        f"You can't specify additional fields for {name} because you already specified the "
+        "wildcard character (*)."
+    )
+
+
 def cors_without_origins() -> LambdaError:
     """Cors of a function URL that lets nobody in (D: recorded in anomalyco/ion#229)."""
     return invalid_parameter("You can't leave AllowOrigins as empty when Cors is enabled.")

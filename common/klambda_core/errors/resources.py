@@ -64,6 +64,11 @@ def update_in_progress(arn: str) -> LambdaError:
     )
 
 
+def concurrent_update() -> LambdaError:
+    """Two changes met (D: recorded in adobe/helix-deploy#83)."""
+    return conflict("The function could not be updated due to a concurrent update operation.")
+
+
 def wrong_state(state: str) -> LambdaError:
     """Invoke or change while Pending or Failed (D: recorded in faastjs/faast.js#758)."""
     return conflict(

@@ -227,10 +227,7 @@ def translated(error: KubeError | StoreError) -> LambdaError:
             sentences = "; ".join(f"{cause.field}: {cause.message}" for cause in error.causes)
             return errors.invalid_parameter(sentences or error.message)
         case NameBusy() | Conflict():
-            return errors.conflict(
-                "The operation cannot be performed at this time. Another change of the resource "
-                "is under way."
-            )
+            return errors.concurrent_update()
         case NotFound():
             return errors.not_found(error.message)
         case Forbidden():

@@ -138,10 +138,18 @@ def _given(given: Mapping[str, Any]) -> Json:
         members["invokeMode"] = given["InvokeMode"]
     if "Cors" in given:
         cors = {spec: given["Cors"][name] for name, spec in _CORS.items() if name in given["Cors"]}
-        if cors and not cors.get("allowOrigins"):
-            raise errors.cors_without_origins()
+        _check_cors(cors)
         members["cors"] = cors or None
     return members
+
+
+def _check_cors(cors: Mapping[str, Any]) -> None:
+    """Somebody is let in, and a wildcard stands alone."""
+    if cors and not cors.get("allowOrigins"):
+        raise errors.cors_without_origins()
+    methods = cors.get("allowMethods", ())
+    if "*" in methods and len(methods) > 1:
+        raise errors.cors_beside_wildcard("AllowMethods")
 
 
 def _shown(services: Services, call: Call, holder: Holder, target: Target) -> Json:

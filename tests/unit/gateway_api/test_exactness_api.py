@@ -139,6 +139,16 @@ def test_every_change_has_its_revision(world: World, client: Any) -> None:
     assert world.error()["Type"] == "User"
 
 
+def test_changes_that_meet(world: World, client: Any, function: str) -> None:
+    """Recorded in adobe/helix-deploy#83 and serverless/serverless#4964."""
+    world.kube.conflicts = 1_000
+    assert refusal(world, client.update_function_configuration, **NAME, Timeout=8) == (
+        409, "ResourceConflictException",
+        "The function could not be updated due to a concurrent update operation.",
+    )  # fmt: skip
+    assert world.error()["Type"] == "User"
+
+
 def test_permissions_name_the_policy_as_what_to_read(
     world: World, client: Any, versions: str
 ) -> None:

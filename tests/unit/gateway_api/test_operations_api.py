@@ -479,6 +479,11 @@ def test_function_urls(world: World, client: Any, versions: str) -> None:
             400, "InvalidParameterValueException",
             "You can't leave AllowOrigins as empty when Cors is enabled.",
         )  # fmt: skip
+    mixed = {"AllowOrigins": ["*"], "AllowMethods": ["GET", "*"]}  # recorded in a deployment's log
+    assert refusal(world, client.update_function_url_config, **name, Cors=mixed)[2] == (
+        "You can't specify additional fields for AllowMethods because you already specified the "
+        "wildcard character (*)."
+    )
     assert "Cors" not in client.update_function_url_config(**name, Cors={})
     client.create_alias(**name, Name="live", FunctionVersion="1")
     theirs = create(**name, Qualifier="live", AuthType="AWS_IAM")
