@@ -27,6 +27,8 @@ from klambda_kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 DURATION_S = 15.0
 RENEW_DEADLINE_S = 10.0
 RETRY_S = 2.0
+SILENT_S = 5.0
+"""A leader renews, and candidates look, each two seconds and a bit: more than both is a silence."""
 """client-go's defaults for all three."""
 
 HURRY = 4
@@ -101,6 +103,7 @@ class Lease:
         self._wall = wall
         self._seen: _Seen | None = None
         self._valid_until = float("-inf")
+        self._since = float("-inf")
         self._version = ""
         self._transitions = 0
         self.acquired = asyncio.Event()
@@ -110,11 +113,22 @@ class Lease:
         """Whether this candidate may still act as the leader, by its own clock."""
         return self.acquired.is_set() and asyncio.get_running_loop().time() < self._valid_until
 
+    def led_since(self) -> float:
+        """Since when, in the loop's time, somebody has led as far as is known; now: nobody does.
+
+        Long ago for a leader who was there before this candidate.
+        """
+        now = asyncio.get_running_loop().time()
+        if not self.held() and self._seen is not None and now - self._seen.since > SILENT_S:
+            return now
+        return self._since
+
     async def run(self) -> None:
         """Stand for election again and again until cancelled; then give the lease back."""
         try:
             while True:
                 await self._acquire()
+                self._since = asyncio.get_running_loop().time()
                 self.acquired.set()
                 _log.info("lease-acquired", extra={"fields": {"lease": self._name}})
                 self._on_acquired()
@@ -141,6 +155,7 @@ class Lease:
                         return
             except (Conflict, AlreadyExists):
                 self._seen = None  # somebody was faster: look again
+                self._since = asyncio.get_running_loop().time()
             except (KubeError, TimeoutError) as error:
                 _log.warning("lease-unreachable", extra={"fields": {"error": str(error)}})
             await asyncio.sleep(self._retry * (1 + 0.2 * self._jitter()))
@@ -168,6 +183,8 @@ class Lease:
 
     def _expired(self, version: str, spec: dict[str, Any], now: float) -> bool:
         if self._seen is None or self._seen.version != version:
+            if self._seen is not None and now - self._seen.since > SILENT_S:
+                self._since = now
             self._seen = _Seen(version=version, since=now)
         duration = max(float(spec.get("leaseDurationSeconds") or 0), self._duration)
         return now - self._seen.since >= duration

@@ -35,6 +35,8 @@ from klambda_obs import logs
 
 CROWDED_PATIENCE_S: Final = 20.0
 """While some instances serve, one of them may be free in a moment: so long it is waited for."""
+LEADERLESS_S: Final = 20.0
+"""When a gateway that leads is killed, another does within so long (``klambda_kube.lease``)."""
 RETRY_S: Final = 0.2
 """After a write that Kubernetes did not take; its waiters' deadline bounds the repetition."""
 
@@ -69,13 +71,15 @@ class Demand:
         room: Callable[[DeploymentKey, int], int | None] = lambda *_: None,
         account: Callable[[DeploymentKey, int], int] = lambda _, wanted: wanted,
         patience: float = SCHEDULING_PATIENCE_S,
+        led_since: Callable[[], float] = lambda: float("-inf"),
     ) -> None:
         """``prepare`` is called when a start is asked for (code is fetched meanwhile).
 
         ``counts`` is told the reason of each failure that leads to a back-off; ``burst``: how many
         starts its function may ask for in ten seconds; ``room``: how many of the wanted instances
         a Deployment may have, None for all (``shares``); ``account``: how many of them its account
-        has room for (``headcount``); ``patience``: so long pods may look for a node.
+        has room for (``headcount``); ``patience``: so long pods may look for a node;
+        ``led_since``: since when a gateway leads, who makes room in a full cluster.
         """
         self._registry = registry
         self._starter = starter
@@ -87,6 +91,7 @@ class Demand:
         self._room = room
         self._account = account
         self._patience = patience
+        self._led_since = led_since
         self._bursts = Bursts()
         self._durations = Durations()
         self._starts: dict[DeploymentKey, Starts] = {}
@@ -159,7 +164,9 @@ class Demand:
         """Return the pods that find no node, with since when."""
         records = self._registry.records
         found = [
-            (records[uid].pod, at) for uid, at in self._unschedulable.items() if uid in records
+            (records[uid].pod, self._homeless_since(uid))
+            for uid in self._unschedulable
+            if uid in records
         ]
         return [(pod, since) for pod, since in found if pod is not None]
 
@@ -217,7 +224,7 @@ class Demand:
     def _judge(self, pool: InstancePool) -> Failure | None:
         facts = self._known(pool.key)
         pods = [
-            (record.pod, self._unschedulable.get(record.uid, 0.0))
+            (record.pod, self._homeless_since(record.uid))
             for record in pool.pods()
             if record.pod is not None and record.boot is None
         ]
@@ -225,6 +232,11 @@ class Demand:
         return judge(
             pods, replica_failure=replica_failure, now=self._now(), patience=self._patience
         )
+
+    def _homeless_since(self, uid: str) -> float:
+        """Return since when a pod has looked for a node with somebody there to make room for it."""
+        seen = self._unschedulable.get(uid, 0.0)
+        return min(max(seen, self._led_since()), seen + LEADERLESS_S)
 
     # --- starting ---------------------------------------------------------------------------------
 

@@ -99,6 +99,7 @@ class ScaleParts:
             room=shares.room,
             account=headcount.room,
             patience=patience,
+            led_since=lambda: self.lease.led_since(),
         )
         registry.on_short = self.demand.short
         registry.on_arrival = self.demand.arrived

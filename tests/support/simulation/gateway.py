@@ -62,6 +62,7 @@ class Place:
     chance: Random
     peers: Callable[[], list[str]]
     leads: Callable[[str], bool]
+    led_since: Callable[[], float]
     sent: Callable[[int, str], None]
     """(request, instance): an attempt goes there."""
     idle_seconds: float
@@ -113,6 +114,7 @@ class Gateway:
             known=self.mirror.deployments.get,
             room=shares.room,
             account=headcount.room,
+            led_since=place.led_since,
         )
         self.registry.on_short = self.demand.short
         self.registry.on_arrival = self.demand.arrived

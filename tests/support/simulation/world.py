@@ -25,6 +25,7 @@ from klambda_gateway.instances.link import Link
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.invoke.model import InvokeAnswer
 from klambda_gateway.routing.facts import FunctionFacts, Serving
+from klambda_kube.lease import SILENT_S
 from tests.support.simulation.faults import Faults
 from tests.support.simulation.gateway import Gateway, Place
 from tests.support.simulation.instance import Instance
@@ -59,6 +60,7 @@ class World:
         """Gateways that clients reach."""
         self.leader = ""
         self.former: tuple[str, float] = ("", 0.0)
+        self._leaderless = self._elected = 0.0
         self._names = itertools.count(1)
         self._numbers = itertools.count(1)
         self._runs = bytearray(plan.requests + 1)
@@ -126,6 +128,7 @@ class World:
                 chance=self.chance["gateways"],
                 peers=lambda: sorted(self.gateways),
                 leads=self._leads,
+                led_since=self._led_since,
                 sent=self._sent,
                 idle_seconds=self.plan.idle_seconds,
                 account=self.plan.account,
@@ -152,6 +155,12 @@ class World:
         former, until = self.former
         return name == self.leader or (name == former and self._loop.time() < until)
 
+    def _led_since(self) -> float:
+        """As candidates for the lease find out: now, when the leader has been silent for long."""
+        now = self._loop.time()
+        silent = self.leader not in self.gateways and now - self._leaderless > SILENT_S
+        return now if silent else self._elected
+
     def end_gateway(self, name: str, outcome: str) -> None:
         """End a gateway's process; this is what its callers see."""
         self.last_fault = self._loop.time()
@@ -165,6 +174,7 @@ class World:
         self._background.add(task)
         self._loop.call_later(1.0 + 2 * self.chance["faults"].random(), self._new_gateway)
         if name == self.leader:
+            self._leaderless = self._loop.time()
             self._loop.call_later(LEASE_S, self._elect)
 
     def busy(self, name: str) -> bool:
@@ -174,6 +184,7 @@ class World:
     def _elect(self) -> None:
         if self.leader not in self.gateways:
             self.leader = self.chance["faults"].choice(self.taking)
+            self._elected = self._loop.time()
 
     # --- clients ----------------------------------------------------------------------------------
 

@@ -117,6 +117,15 @@ def test_a_closed_loop_within_the_account_is_never_refused() -> None:
     assert verdict.outcomes.keys() == {"area answered", "boxes answered"}
 
 
+def test_a_full_cluster_without_a_leader_is_waited_for() -> None:
+    """Leaders are killed while updates need room that only a leader makes."""
+    plan = Plan(seed=3, requests=15_000, callers=CALLERS, updates_every=1.5, kills_every=4, room=16)
+    verdict = run(plan)
+    assert_kept(verdict, 15_000)
+    assert verdict.faults["kill"]
+    assert not any("503" in outcome for outcome in verdict.outcomes), verdict.outcomes
+
+
 def test_a_seed_is_a_run() -> None:
     first, second = (run(storm(seed=9, requests=500)) for _ in range(2))
     assert first == second

@@ -15,7 +15,7 @@ import pytest
 
 from klambda_core.kinds import Kind
 from klambda_kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
-from klambda_kube.lease import Lease
+from klambda_kube.lease import SILENT_S, Lease
 from tests.support.virtualtime import virtual
 
 WALL = datetime(2026, 11, 21, 12, 0, 0, 1000, tzinfo=UTC)
@@ -159,6 +159,29 @@ async def test_the_first_comes_to_lead_and_the_second_waits() -> None:
             "leaseTransitions": 0,
         }
         await second.stop()
+
+
+@virtual
+async def test_others_know_when_nobody_leads_and_since_when_the_next_one_does() -> None:
+    async with leading() as (server, _):
+        second, third = Candidate(server, "second"), Candidate(server, "third")
+        loop = asyncio.get_running_loop()
+        for _turn in range(200):
+            await asyncio.sleep(0.37)
+            assert second.lease.led_since() < 1.0, "it renews, and has led for long"
+        server.fault["first"] = hang
+        fell_silent = loop.time()
+        await asyncio.sleep(SILENT_S + 3)
+        assert second.lease.led_since() == third.lease.led_since() == loop.time()
+        taken = [asyncio.create_task(each.lease.acquired.wait()) for each in (second, third)]
+        await asyncio.wait(taken, return_when=asyncio.FIRST_COMPLETED)
+        acquired = loop.time()
+        await asyncio.sleep(30)
+        for each in (second, third):
+            assert fell_silent < acquired - 1 <= each.lease.led_since() <= acquired + 3
+            await each.stop()
+        for waiting in taken:
+            waiting.cancel()
 
 
 @virtual
