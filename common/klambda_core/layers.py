@@ -61,10 +61,18 @@ def check_list(arns: Sequence[str], region: str) -> Trouble | None:
 
 
 def check_size(code: CodeRef | None, layers: Sequence[ResolvedLayer]) -> Trouble | None:
-    """Code and layers together unpack to at most 250 MB; sizes that nobody knows count nothing."""
+    """Code and layers together unpack to at most 250 MB; sizes that nobody knows count nothing.
+
+    Layers that are too large by themselves have their own sentence (D: bento-video/bento#1).
+    """
     sizes = [each.unzipped or 0 for each in (code, *layers) if each is not None]
     if sum(sizes) <= UNZIPPED_MAX:
         return None
+    if sum(each.unzipped or 0 for each in layers) > UNZIPPED_MAX:
+        return Trouble(
+            reason=TOO_LARGE,
+            message=f"Layers consume more than the available size of {UNZIPPED_MAX} bytes",
+        )
     return Trouble(
         reason=TOO_LARGE,
         message="Function code combined with layers exceeds the maximum allowed size of "

@@ -35,7 +35,7 @@ def code_storage_exceeded() -> LambdaError:
 
 
 def zipped_too_big(limit: int) -> LambdaError:
-    """A direct upload over 50 MB (L)."""
+    """A direct upload over 50 MB (D: quoted in deployments' logs)."""
     return LambdaError(REQUEST_ENTITY_TOO_LARGE, f"Zipped size must be smaller than {limit} bytes")
 
 

@@ -13,7 +13,7 @@ def role_not_assumable() -> LambdaError:
 
 
 def unknown_runtime(runtime: str, known: Sequence[str]) -> LambdaError:
-    """Not a runtime's name (L)."""
+    """Not a runtime's name (D: recorded in serverless/serverless#7183)."""
     return invalid_parameter(
         f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum "
         f"value set: [{', '.join(known)}] or be a valid ARN"
@@ -21,7 +21,10 @@ def unknown_runtime(runtime: str, known: Sequence[str]) -> LambdaError:
 
 
 def retired_runtime(runtime: str) -> LambdaError:
-    """A runtime that AWS no longer creates (L)."""
+    """A runtime that AWS no longer creates.
+
+    D: recorded in aws-samples/aws-iam-identity-center-extensions#128.
+    """
     return invalid_parameter(
         f"The runtime parameter of {runtime} is no longer supported for creating or updating AWS "
         "Lambda functions. We recommend you use a supported runtime while creating or updating "
@@ -30,7 +33,11 @@ def retired_runtime(runtime: str) -> LambdaError:
 
 
 def environment_too_big(measured: str) -> LambdaError:
-    """Variables over 4 KB; ``measured`` is their compact JSON (L)."""
+    """Variables over 4 KB; ``measured`` is their compact JSON.
+
+    D: recorded in github-aws-runners/terraform-aws-github-runner#3594. Deployments' logs of summer
+    2026 end in ``Measured size: 4152 bytes`` instead, without the variables.
+    """
     return invalid_parameter(
         "Lambda was unable to configure your environment variables because the environment "
         f"variables you have provided exceeded the 4KB limit. String measured: {measured}"

@@ -17,7 +17,10 @@ from klambda_core.errors.kinds import (
 
 
 def function_not_found(arn: str) -> LambdaError:
-    """No such function, version or alias; the ARN as asked for, qualifier included (L)."""
+    """No such function, version or alias; the ARN as asked for, qualifier included.
+
+    D: recorded in aarondfrancis/sidecar#23, of a version in hashicorp/terraform-provider-aws#5049.
+    """
     return not_found(f"Function not found: {arn}")
 
 
@@ -52,7 +55,7 @@ def resource_not_found() -> LambdaError:
 
 
 def function_exists(name: str) -> LambdaError:
-    """CreateFunction under a taken name; AWS's own grammar (L)."""
+    """CreateFunction under a taken name; AWS's own grammar (D: quoted in deployments' logs)."""
     return conflict(f"Function already exist: {name}")
 
 
@@ -134,7 +137,10 @@ def no_provisioned_concurrency() -> LambdaError:
 
 
 def unpublished() -> LambdaError:
-    """Provisioned concurrency of ``$LATEST``, or of an alias that leads to it (L)."""
+    """Provisioned concurrency of ``$LATEST``, or of an alias that leads to it.
+
+    D: recorded in hashicorp/terraform-provider-aws#12120.
+    """
     return invalid_parameter(
         "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
     )

@@ -90,6 +90,9 @@ def test_code_and_layers_together() -> None:
         "Function code combined with layers exceeds the maximum allowed size of 262144000 bytes. "
         "The actual size is 262144001 bytes."
     )
+    alone = layers.check_size(code, [one, one, one.model_copy(update={"unzipped": 1})])
+    assert alone is not None
+    assert alone.message == "Layers consume more than the available size of 262144000 bytes"
 
 
 @pytest.mark.parametrize(
