@@ -49,6 +49,7 @@ from klambda_gateway.instances.family import Families, Function
 from klambda_gateway.instances.frames import Frame
 from klambda_gateway.instances.phases import StartPhases
 from klambda_gateway.instances.pods import DeploymentKey
+from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.instances.server import InstanceServer
 from klambda_gateway.invoke.metrics import Measured
@@ -133,6 +134,7 @@ class Gateway:
                 self.families,
                 demand=self.scale.demand,
                 starter=self.scale.starter,
+                phases=self._phases,
             )
         )
         self._gauges()
@@ -146,7 +148,7 @@ class Gateway:
             credentials=SessionCredentials(self.mint, time.time).of,
             endpoints=self.settings.endpoints,
         )
-        self._phases = StartPhases(self.metrics)
+        self._phases = StartPhases(self.metrics, self.registry.clock)
         self.server = InstanceServer(
             self.registry,
             self.assignments,
@@ -156,6 +158,7 @@ class Gateway:
             peers=self.mirrors.gateways,
             on_failed=lambda *what: self.scale.demand.fails(*what),
             on_phases=self._started,
+            before=self._phases.before,
             ahead=lambda key: self.scale.keeper.short(key),
         )
 
@@ -335,6 +338,6 @@ class Gateway:
         for key in keys:
             self.scale.demand.retire(key)
 
-    def _started(self, key: DeploymentKey, frame: Frame) -> None:
-        self.scale.demand.works(key)
-        self._phases.note(key, frame)
+    def _started(self, record: Record, frame: Frame) -> None:
+        self.scale.demand.works(record.key)
+        self._phases.note(record, frame)

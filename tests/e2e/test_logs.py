@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from typing import Any
 
 import pytest
@@ -63,13 +64,25 @@ def test_json_and_text(cluster: Cluster, name: str, runtime: str, source: str) -
     wait_until("the pod's log has the record as it is", shown)
 
 
-def test_a_trace_goes_along(cluster: Cluster, name: str) -> None:
-    """A caller's trace header reaches the function's environment."""
+PHASES = ["schedule", "container", "dial", "assign", "fetch", "unpack", "runtime", "run"]
+
+
+def test_a_trace_goes_along_and_the_time_is_told(cluster: Cluster, name: str) -> None:
+    """A caller's trace reaches the function's environment; who asks learns where time went."""
     cluster.create(name, PYTHON)
     client = cluster.session.client("lambda", endpoint_url=cluster.endpoint)
+    asked = {"X-Amzn-Trace-Id": TRACE, "X-Klambda-Timing": "1"}
     client.meta.events.register(
-        "before-call.lambda.Invoke",
-        lambda params, **_: params["headers"].update({"X-Amzn-Trace-Id": TRACE}),
+        "before-call.lambda.Invoke", lambda params, **_: params["headers"].update(asked)
     )
-    answer = client.invoke(FunctionName=name)
+    answer = client.invoke(FunctionName=name, LogType="Tail")
     assert json.loads(answer["Payload"].read()).startswith(TRACE.partition(";")[0])
+    assert timed(answer) == PHASES
+    assert "Phases: schedule " in b64decode(answer["LogResult"]).decode()
+    assert timed(client.invoke(FunctionName=name)) == ["run"]
+
+
+def timed(answer: dict[str, Any]) -> list[str]:
+    """The phases that an answer tells."""
+    told: str = answer["ResponseMetadata"]["HTTPHeaders"]["server-timing"]
+    return re.findall(r"(\w+);dur=\d+\.\d", told)

@@ -368,7 +368,7 @@ PLATFORM: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Every example runs as its README says: Python, shell, Go, Rust", (
         "tests/e2e/test_readme.py::test_an_example_as_its_readme_says",
     )),
-    ("Trace headers", (f"{LOGS}::test_a_trace_goes_along",)),
+    ("Trace headers", (f"{LOGS}::test_a_trace_goes_along_and_the_time_is_told",)),
     ("memorySize and the share of CPU", (
         f"{EDGES}::test_a_pod_has_the_functions_memory_and_share_of_cpu",
     )),

@@ -17,6 +17,7 @@ from klambda_gateway.api.call import Call, Reply, Services
 from klambda_gateway.api.naming import Target
 from klambda_gateway.bulk import whole
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
+from klambda_gateway.invoke.timing import ASKED, TOLD
 
 CLIENT_CONTEXT_MAX = 3583
 """Bytes of base64 (API reference, Invoke)."""
@@ -53,6 +54,7 @@ def request_of(services: Services, call: Call) -> InvokeRequest:
         payload=given.get("Payload", b""),
         request_id=call.request_id,
         log_tail=given.get("LogType") == "Tail",
+        timing=ASKED in call.headers,
         client_context=client_context(given.get("ClientContext")),
         trace_id=call.headers.get("x-amzn-trace-id") or new_trace(services),
     )
@@ -121,4 +123,6 @@ def _headers(answer: InvokeAnswer, trace: str) -> dict[str, str]:
         headers["X-Amz-Function-Error"] = answer.function_error
     if answer.log_tail is not None:
         headers["X-Amz-Log-Result"] = b64encode(answer.log_tail).decode()
+    if answer.timing is not None:
+        headers[TOLD] = answer.timing
     return headers

@@ -36,6 +36,8 @@ class PodFacts:
     name: str
     uid: str
     deployment: str
+    bound: bool = False
+    """It has a node."""
     addresses: tuple[str, ...] = ()
     ready: bool = False
     ended: bool = False
@@ -87,6 +89,7 @@ def pod_facts(pod: Mapping[str, Any]) -> PodFacts | None:
         name=meta["name"],
         uid=meta["uid"],
         deployment=deployment,
+        bound=bool((pod.get("spec") or {}).get("nodeName")),
         addresses=tuple(each["ip"] for each in status.get("podIPs") or () if each.get("ip")),
         ready=_condition(status, "Ready").get("status") == "True",
         ended=status.get("phase") in _ENDED,

@@ -16,6 +16,7 @@ Not here: frames, sockets, waiting requests.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -67,6 +68,7 @@ class Record:
         "init_failed",
         "key",
         "linked",
+        "phases",
         "pod",
         "pod_gone",
         "provisioned",
@@ -102,6 +104,8 @@ class Record:
         self.drained_since: float | None = None
         self.provisioned: bool | None = None
         """It was started ahead; None: it has not said."""
+        self.phases: Mapping[str, float] = {}
+        """Of its start, milliseconds."""
         self.init_failed = False
         """Its runtime could not be started; the next run tries again."""
 

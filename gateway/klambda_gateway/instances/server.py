@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -69,7 +69,8 @@ class InstanceServer:
         gateway: str,
         peers: Callable[[], Iterable[str]] = tuple,
         on_failed: OnFailed = lambda *_: None,
-        on_phases: Callable[[DeploymentKey, Frame], None] = lambda *_: None,
+        on_phases: Callable[[Record, Frame], None] = lambda *_: None,
+        before: Callable[[str], Mapping[str, float] | None] = lambda _: None,
         ahead: Callable[[DeploymentKey], bool] = lambda _: False,
     ) -> None:
         """``ahead``: whether the next instance of a Deployment is one to be kept provisioned."""
@@ -82,6 +83,7 @@ class InstanceServer:
         self._peers = peers
         self._on_failed = on_failed
         self._on_phases = on_phases
+        self._before = before
         self._ahead = ahead
         self._links: dict[str, Link] = {}
         self._ambiguous = Ambiguous(registry.touch)
@@ -254,7 +256,9 @@ class InstanceServer:
         )
         if link.lost:
             return
-        link.send(FrameType.ASSIGN, package.header, package.body)
+        before = self._before(pod.uid)
+        header = package.header if before is None else {**package.header, "before": before}
+        link.send(FrameType.ASSIGN, header, package.body)
         record.assigning()
         self._registry.touch(record)
 
@@ -280,7 +284,7 @@ class InstanceServer:
                 self._on_failed(record.key, error, message)
                 self._registry.touch(record)
             case FrameType.PHASES:
-                self._on_phases(record.key, frame)
+                self._on_phases(record, frame)
             case FrameType.ASSIGNED | FrameType.LOGS:
                 pass
             case _:

@@ -37,6 +37,8 @@ class InvokeRequest:
     patient: bool = False
     """Nobody waits for the answer: an asynchronous event."""
     log_tail: bool = False
+    timing: bool = False
+    """The caller wants to know where the time went."""
     client_context: str | None = None
     """JSON text, already decoded from base64."""
     trace_id: str | None = None
@@ -55,6 +57,8 @@ class InvokeAnswer:
     """The last 4,096 bytes of the invocation's log, when asked for."""
     content_type: str | None = None
     """As the runtime named it."""
+    timing: str | None = None
+    """Where the time went, when asked for (``invoke.timing``)."""
 
 
 class InvokeStream(Protocol):

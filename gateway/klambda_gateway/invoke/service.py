@@ -41,6 +41,7 @@ from klambda_gateway.invoke.payload import Event, NotJson, made_event, read_even
 from klambda_gateway.invoke.search import WAIT_LIMIT_S, AttemptIds, Search
 from klambda_gateway.invoke.story import Done, Finder, Opened, Sender, Story, Work
 from klambda_gateway.invoke.streaming import FailedStream, LiveStream
+from klambda_gateway.invoke.timing import timed
 from klambda_gateway.routing.resolve import Target
 from klambda_obs import logs
 
@@ -188,7 +189,8 @@ class InvokeService:
         def on_over(call: Call) -> None:
             self._over(permit, call)
 
-        deadline, limit, tail = story.deadline, run_limit(target.timeout), request.log_tail
+        deadline, limit = story.deadline, run_limit(target.timeout)
+        tail = request.log_tail or request.timing  # both are known when the run is over
         if story.opened is None:
             mode = BUFFERED
             call = Call(
@@ -213,7 +215,10 @@ class InvokeService:
         if story.over or story.target is None:
             return
         if isinstance(outcome, Answer):
-            self._finish(story, answer_of(outcome, story.target))
+            answer = answer_of(outcome, story.target)
+            if story.request.timing and story.call is not None:
+                answer = timed(answer, story.request, story.call)
+            self._finish(story, answer)
         elif isinstance(outcome, Opening):
             self._open(story, outcome)
         elif isinstance(outcome, Broken):

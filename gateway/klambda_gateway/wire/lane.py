@@ -33,6 +33,7 @@ from klambda_gateway.auth.claim import UNSIGNED, Signable
 from klambda_gateway.bulk import Body
 from klambda_gateway.invoke.model import InvokeAnswer, InvokeRequest
 from klambda_gateway.invoke.story import Story
+from klambda_gateway.invoke.timing import ASKED
 from klambda_gateway.wire.plain import (
     CONNECTION,
     HEADERS_MAX,
@@ -61,6 +62,7 @@ _UNUSUAL: Final = frozenset({
     b"upgrade",
     b"x-amz-tenant-id",
     b"x-amz-durable-execution-name",
+    ASKED.encode(),
 })  # fmt: skip
 _SYNCHRONOUS: Final = (None, b"RequestResponse")
 _LOG_TYPES: Final = (None, b"None", b"Tail")

@@ -88,7 +88,8 @@ async def test_an_invocation_waits_for_the_start(
     await init.start(f"127.0.0.1:{peer.port}")
     connection = await peer.connection()
     assert connection.proof["state"] == "unassigned"
-    assign(connection, archive({"lambda_function.py": SLEEPER}))
+    before = {"before": {"scheduleMs": 40.5, "boundMs": 60_000}}
+    assign(connection, archive({"lambda_function.py": SLEEPER}), frame=before)
     held = asyncio.create_task(connection.invoke(0))
     await asyncio.sleep(0)
     second = await connection.invoke(0)
@@ -99,8 +100,11 @@ async def test_an_invocation_waits_for_the_start(
     assert outcome.accepted["cold"] is True
     assert outcome.json == 0
     phases = (await connection.expect(PHASES)).header
-    assert set(phases) == {"dialMs", "assignMs", "fetchMs", "unpackMs", "runtimeMs", "totalMs"}
+    own = {"dialMs", "assignMs", "fetchMs", "unpackMs", "runtimeMs", "totalMs"}
+    assert set(phases) == {"scheduleMs", "containerMs", *own}
     assert phases["totalMs"] >= phases["runtimeMs"] > 5
+    assert phases["scheduleMs"] == 40.5
+    assert phases["containerMs"] == pytest.approx(60_000 - phases["dialMs"] - phases["assignMs"])
 
 
 async def test_without_an_assignment_nothing_runs(

@@ -131,7 +131,7 @@ class Gateway:
             gateway=place.name,
             peers=place.peers,
             on_failed=self.demand.fails,
-            on_phases=lambda key, _: self.demand.works(key),
+            on_phases=lambda record, _: self.demand.works(record.key),
         )
         self.admission = Admission(unreserved=self.unreserved, others=self._others)
         self.registry.on_free = self.admission.news

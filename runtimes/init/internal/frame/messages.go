@@ -53,6 +53,13 @@ type AssignHeader struct {
 	Code               *Source           `json:"code,omitempty"` // nil for container images
 	Layers             []Source          `json:"layers,omitempty"`
 	LogStream          string            `json:"logStream,omitempty"`
+	Before             *Before           `json:"before,omitempty"`
+}
+
+// Before is what the gateway saw of the pod before init ran in it.
+type Before struct {
+	ScheduleMs float64 `json:"scheduleMs"` // from the pod's creation until it had a node
+	BoundMs    float64 `json:"boundMs"`    // from then until this frame left
 }
 
 func (h *AssignHeader) missing() string {
@@ -252,13 +259,14 @@ type EndHeader struct {
 
 // PhasesHeader tells how long each phase of the start took.
 type PhasesHeader struct {
-	ScheduleMs *float64 `json:"scheduleMs,omitempty"`
-	DialMs     float64  `json:"dialMs"`
-	AssignMs   float64  `json:"assignMs"`
-	FetchMs    float64  `json:"fetchMs"`
-	UnpackMs   float64  `json:"unpackMs"`
-	RuntimeMs  float64  `json:"runtimeMs"`
-	TotalMs    float64  `json:"totalMs"`
+	ScheduleMs  *float64 `json:"scheduleMs,omitempty"`
+	ContainerMs *float64 `json:"containerMs,omitempty"`
+	DialMs      float64  `json:"dialMs"`
+	AssignMs    float64  `json:"assignMs"`
+	FetchMs     float64  `json:"fetchMs"`
+	UnpackMs    float64  `json:"unpackMs"`
+	RuntimeMs   float64  `json:"runtimeMs"`
+	TotalMs     float64  `json:"totalMs"`
 }
 
 func required(name, value string) string {

@@ -96,7 +96,7 @@ func (i *Instance) receiveAssign(c *peer.Conn, f frame.Frame) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.phases.assigned.IsZero() {
-		i.phases.assigned = time.Now()
+		i.phases.assigned, i.phases.before = time.Now(), h.Before
 	}
 	if i.machine.Phase == slot.Unassigned || i.machine.Phase == slot.Failed {
 		i.work = &work{assignment: assignment, header: h, inline: append([]byte(nil), f.Body...)}

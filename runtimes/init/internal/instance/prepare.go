@@ -156,22 +156,42 @@ func failureType(err error) string {
 type phases struct {
 	booted, dialled, assigned, ready time.Time
 	fetch, unpack, runtime           time.Duration
+	before                           *frame.Before // unknown when the gateway did not see the pod come
 }
 
 func (p phases) dial() time.Duration   { return p.dialled.Sub(p.booted) }
 func (p phases) assign() time.Duration { return p.assigned.Sub(p.dialled) }
 
+// schedule and container are the phases before init ran: until the pod had a node, and until its container had begun.
+func (p phases) schedule() time.Duration { return duration(p.before.ScheduleMs) }
+func (p phases) container() time.Duration {
+	return max(0, duration(p.before.BoundMs)-p.assigned.Sub(p.booted))
+}
+
 func (p phases) header() frame.PhasesHeader {
-	return frame.PhasesHeader{
+	header := frame.PhasesHeader{
 		DialMs: milliseconds(p.dial()), AssignMs: milliseconds(p.assign()), FetchMs: milliseconds(p.fetch),
 		UnpackMs: milliseconds(p.unpack), RuntimeMs: milliseconds(p.runtime), TotalMs: milliseconds(p.ready.Sub(p.booted)),
 	}
+	if p.before != nil {
+		schedule, container := milliseconds(p.schedule()), milliseconds(p.container())
+		header.ScheduleMs, header.ContainerMs = &schedule, &container
+	}
+	return header
 }
 
 func (p phases) text() string {
-	return logs.Phases(
+	var before []logs.Phase
+	if p.before != nil {
+		before = []logs.Phase{{Name: "schedule", Took: p.schedule()}, {Name: "container", Took: p.container()}}
+	}
+	return logs.Phases(append(before,
 		logs.Phase{Name: "dial", Took: p.dial()}, logs.Phase{Name: "assign", Took: p.assign()},
 		logs.Phase{Name: "fetch", Took: p.fetch}, logs.Phase{Name: "unpack", Took: p.unpack},
 		logs.Phase{Name: "runtime", Took: p.runtime},
-	)
+	)...)
+}
+
+func duration(milliseconds float64) time.Duration {
+	return time.Duration(milliseconds * float64(time.Millisecond))
 }
