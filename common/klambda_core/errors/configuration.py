@@ -157,8 +157,17 @@ def cors_without_origins() -> LambdaError:
     return invalid_parameter("You can't leave AllowOrigins as empty when Cors is enabled.")
 
 
-def no_dead_letter_target(arn: str) -> LambdaError:
-    """A dead letter target that is neither a queue nor a topic (the rule D, the words O)."""
+def ordered_dead_letters() -> LambdaError:
+    """A FIFO queue as the target (D: recorded in a Terraform run's log)."""
     return invalid_parameter(
-        f"The dead letter target {arn} is neither an Amazon SQS queue nor an Amazon SNS topic."
+        "Invalid dead letter queue ARN: FIFO SQS queue is not supported for dead letter "
+        "configuration"
+    )
+
+
+def no_dead_letter_target() -> LambdaError:
+    """A target that is neither a queue nor a topic (D: quoted in deployments' checks)."""
+    return invalid_parameter(
+        "Invalid dead letter queue ARN: The service specified by the TargetArn is not supported "
+        "for dead letter configuration."
     )

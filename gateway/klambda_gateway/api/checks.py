@@ -156,9 +156,14 @@ def snap_start(given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
 
 
 def dead_letters(target: str | None) -> None:
-    """They go to a queue or a topic."""
-    if target and target.split(":", 3)[2] not in ("sqs", "sns"):
-        raise errors.no_dead_letter_target(target)
+    """They go to a queue in no order, or to a topic."""
+    if not target:
+        return
+    service = target.split(":", 3)[2]
+    if service not in ("sqs", "sns"):
+        raise errors.no_dead_letter_target()
+    if service == "sqs" and target.endswith(".fifo"):
+        raise errors.ordered_dead_letters()
 
 
 def environment(variables: Mapping[str, str]) -> None:

@@ -80,7 +80,8 @@ def test_functions_and_layers_from_a_bucket(
         ),
         (
             {"S3Bucket": "packages"},
-            (400, "InvalidParameterValueException", "Please provide a source for function code."),
+            (400, "InvalidParameterValueException", ("S3 Bucket and Key are required for uploading "
+             "with S3 parameters.")),
         ),
         (
             {"S3Bucket": "packages", "S3Key": "k", "ZipFile": make_zip()},

@@ -125,10 +125,10 @@ TOGETHER: list[tuple[dict[str, Any], str]] = [
      "A file system is not supported for SnapStart enabled functions."),
     ({**SNAP, "EphemeralStorage": {"Size": 513}},
      "Ephemeral storage of more than 512 MB is not supported for SnapStart enabled functions."),
-    # API reference, DeadLetterConfig (the words are ours)
+    # quoted in deployments' checks
     ({"DeadLetterConfig": {"TargetArn": "arn:aws:s3:::b"}},
-     ("The dead letter target arn:aws:s3:::b is neither an Amazon SQS queue nor an Amazon SNS "
-      "topic.")),
+     ("Invalid dead letter queue ARN: The service specified by the TargetArn is not supported for "
+      "dead letter configuration.")),
 ]  # fmt: skip
 
 
@@ -268,6 +268,11 @@ def test_what_kubectl_made_is_shown_with_defaults(world: World, client: Any) -> 
         (
             {"DeadLetterConfig": {"TargetArn": ""}},
             "Invalid dead letter queue ARN: ARNs must start with 'arn:': ",
+        ),
+        # recorded in a Terraform run's log
+        (
+            {"DeadLetterConfig": {"TargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:q.fifo"}},
+            "ARN: FIFO SQS queue is not supported for dead letter configuration",
         ),
         # the order of names: aws-cloudformation/cfn-lint#4427
         ({"Runtime": "python3"}, "enum value set: [nodejs20.x, python3.14, provided.al2023, "),

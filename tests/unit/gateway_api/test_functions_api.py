@@ -217,6 +217,13 @@ def test_a_dry_run_changes_nothing(world: World, client: Any, function: str) -> 
         ({"Code": {"ZipFile": b"no zip"}}, 400, "Could not unzip uploaded file. Please"),
         ({"Code": {"ZipFile": b""}}, 400, "Uploaded file must be a non-empty zip"),
         ({"Code": {}}, 400, "Please provide a source for function code."),
+        # quoted in the checks of deployment tools
+        (
+            {"Code": {"S3Bucket": "bbb"}},
+            400,
+            "S3 Bucket and Key are required for uploading with S3",
+        ),
+        ({"Code": {"ZipFile": b"x", "S3ObjectVersion": "1"}}, 400, "Please do not provide other"),
         ({"Runtime": "python9"}, 400, "Value python9 at 'runtime' failed to satisfy constraint"),
         ({"Runtime": "python2.7"}, 400, "is no longer supported for creating or updating"),
         ({"Environment": {"Variables": {"AWS_REGION": "x"}}}, 400, "request: AWS_REGION"),
