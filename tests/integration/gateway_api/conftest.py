@@ -271,6 +271,7 @@ class _Gateway:
     @asynccontextmanager
     async def _services(self, api: Api, blobs: Blobs) -> AsyncIterator[Services]:
         keys, index = Keys(api, HOME), Index()
+        events = StoreEvents(self._store, KEY)
         fetcher = Fetcher(self._sources)
         insecure = (self._registry, self._registry.replace("127.0.0.1", "localhost"))
         settings = ImageSettings(insecure=insecure, pull_secrets=("registry",))
@@ -293,7 +294,7 @@ class _Gateway:
                 blobs=blobs,
                 images=images,
                 invoker=Echo(),
-                events=Intake(StoreEvents(self._store, KEY), Echo(), entry=lambda *_: None),
+                events=Intake(events, Echo(), entry=lambda *_: None),
                 gate=Gate(keys, region=REGION, account_of=Accounts().of),
                 bearer=Bearer(api, account_of=Accounts().of),
                 roles=keys,
@@ -312,6 +313,7 @@ class _Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await fetcher.close()
+            await events.close()
 
 
 @pytest.fixture
