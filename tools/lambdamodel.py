@@ -24,10 +24,9 @@ TARGET = Path(__file__).resolve().parents[1] / "gateway/klambda_gateway/api/mode
 OVERRIDES: Mapping[str, Mapping[str, Any]] = {
     # The service's validators answer with 170 where the model says 256 (aws-contract a.3).
     "NamespacedFunctionName": {"max": 170},
-    # The model's 5400, 32768 and 32768 belong to Managed Instances and accelerators, which this
+    # The model's 5400 and 32768 belong to Managed Instances and accelerators, which this
     # installation does not have; ordinary functions keep Lambda's documented limits (quotas page).
     "Timeout": {"max": 900},
-    "MemorySize": {"max": 10240},
     "EphemeralStorageSize": {"max": 10240},
     # A wrong runtime is InvalidParameterValueException with another text (aws-contract a.4).
     "Runtime": {"enum": None},

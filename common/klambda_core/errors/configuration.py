@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from klambda_core.errors.kinds import LambdaError, invalid_parameter
+from klambda_core.errors.kinds import VALIDATION, LambdaError, invalid_parameter
 
 
 def role_not_assumable() -> LambdaError:
     """A role that does not trust the function to take it (D: recorded in many clients' retries)."""
     return invalid_parameter("The role defined for the function cannot be assumed by Lambda.")
+
+
+def memory_too_big(limit: int) -> LambdaError:
+    """More memory than the account may use, which the service checks and not the framework.
+
+    D: recorded in remotion-dev/remotion#2737 and ubc-cirrus-lab/parrotfish#38.
+    """
+    return LambdaError(
+        VALIDATION,
+        "'MemorySize' value failed to satisfy constraint: Member must have value less than or "
+        f"equal to {limit}",
+    )
 
 
 def unknown_runtime(runtime: str, known: Sequence[str]) -> LambdaError:

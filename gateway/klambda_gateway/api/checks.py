@@ -60,6 +60,8 @@ def function_name(name: str) -> None:
 
 def configuration(given: Mapping[str, Any], *, runtimes: Sequence[str]) -> None:
     """The members of a create or update request, each by itself."""
+    if given.get("MemorySize", 0) > limits.MEMORY_MAX:
+        raise errors.memory_too_big(limits.MEMORY_MAX)
     for name in _ABSENT_HERE:
         if name in given:
             raise errors.invalid_parameter(f"{name} is not supported by this installation.")

@@ -290,6 +290,17 @@ def test_refusals(world: World, client: Any, members: dict[str, Any], text: str)
     assert text in world.error()["message"]
 
 
+def test_too_much_memory(world: World, client: Any) -> None:
+    """Recorded in remotion-dev/remotion#2737: ValidationException, not in the framework's words."""
+    create(client)
+    with pytest.raises(client.exceptions.ClientError, match="ValidationException"):
+        client.update_function_configuration(FunctionName="area", MemorySize=10241)
+    assert world.error() == {
+        "message": "'MemorySize' value failed to satisfy constraint: Member must have value less "
+        "than or equal to 10240"
+    }
+
+
 @pytest.mark.parametrize("missing", ["Runtime", "Handler"])
 def test_runtime_and_handler_are_mandatory(world: World, client: Any, missing: str) -> None:
     arguments = {"Runtime": "python3.13", "Handler": "a.b"}

@@ -27,8 +27,8 @@ def problems(shape: str, **members: Any) -> list[str]:
          + "Member must have value less than or equal to 900"),
         ({"Timeout": 0}, "Value '0' at 'timeout' " + AT
          + "Member must have value greater than or equal to 1"),
-        ({"MemorySize": 10241}, "Value '10241' at 'memorySize' " + AT
-         + "Member must have value less than or equal to 10240"),
+        ({"MemorySize": 32769}, "Value '32769' at 'memorySize' " + AT
+         + "Member must have value less than or equal to 32768"),
         ({"Role": "x"}, "Value 'x' at 'role' " + AT
          + "Member must satisfy regular expression pattern: "
          + r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"),
