@@ -167,7 +167,7 @@ def test_a_paused_queue_waits_and_what_failed_is_run_again(
     control_plane: ControlPlane, name: str
 ) -> None:
     source = "def handler(event, context):\n    raise ValueError('broken')\n"
-    client = create(control_plane, name, source)
+    client = create(control_plane, name, source, Timeout=30)
     client.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
     failed = send(client, name, 1)
     wait_for(lambda: look(client, failed)["State"] == "Failed", "it failed")
