@@ -162,7 +162,7 @@ def test_layers_that_are_too_large_together(rig: Rig, client: Any, layer: str) -
     name = function_of(rig, *arns)
     found = eventually(lambda: layers_told(rig, name))
     assert found[:2] == ("False", "LayersTooLarge")
-    assert "The actual size is 280000006 bytes." in found[2]
+    assert found[2] == "Layers consume more than the available size of 262144000 bytes"
 
 
 def test_the_oldest_of_two_objects_with_one_arn_has_it(rig: Rig, layer: str) -> None:
