@@ -4,7 +4,8 @@ Run by `make bench-cold` against the cluster of `make up`, one function after an
 cluster is otherwise idle and has room (their instances go after IDLE seconds: a node of two cores
 holds about 25). Every sample is a function of its own that has never run. Prints the
 distribution of the whole request as its caller sees it, of each phase as init tells it in the
-REPORT line, and of warm requests to the same functions for comparison. Milliseconds.
+REPORT line, and of warm requests to the same functions for comparison. Milliseconds. With variables
+or layers, functions with and without them take turns.
 """
 
 from __future__ import annotations
@@ -117,22 +118,33 @@ def left(cluster: Cluster, name: str) -> bool:
     return any(cluster.children(name).values())
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+def read_options(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runtime", default="python3.13")
-    parser.add_argument("--samples", type=int, default=30)
+    parser.add_argument("--samples", type=int, default=30, help="of each kind")
     parser.add_argument("--variables", type=int, default=0, help="environment variables of each")
     parser.add_argument("--layers", type=int, default=0, help="small layers of each")
     parser.add_argument("--pause", type=float, default=2.0, help="seconds of quiet before each")
-    options = parser.parse_args(words)
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    options = read_options(words)
     cluster = Cluster()
     prefix = f"bench-cold-{secrets.token_hex(3)}"
-    names = [f"{prefix}-{turn}" for turn in range(options.samples)]
-    rows: dict[str, list[float]] = defaultdict(list)
+    dressed = f"{options.variables} variables, {options.layers} layers"
+    kinds = ["plain", dressed] if options.variables or options.layers else ["plain"]
+    turns = [(kind, turn) for turn in range(options.samples) for kind in kinds]
+    names = [f"{prefix}-{kinds.index(kind)}-{turn}" for kind, turn in turns]
+    rows: dict[str, dict[str, list[float]]] = {kind: defaultdict(list) for kind in kinds}
     try:
-        extra = dress(cluster, prefix, options.variables, options.layers)
-        items = [manifest(name, options.runtime, extra) for name in names]
+        extra = {"plain": {}, dressed: dress(cluster, prefix, options.variables, options.layers)}
+        items = [
+            manifest(name, options.runtime, extra[kind])
+            for name, (kind, _) in zip(names, turns, strict=True)
+        ]
         cluster.kubectl(
             "apply",
             "-f",
@@ -140,20 +152,22 @@ def main(words: Sequence[str] | None = None) -> None:
             stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}),
         )
         cluster.kubectl("wait", "fn", *names, "--for=condition=Ready", "--timeout=120s")
-        for turn, name in enumerate(names, 1):
+        for number, (name, (kind, _)) in enumerate(zip(names, turns, strict=True), 1):
             time.sleep(options.pause)
-            sample(cluster, name, rows)
-            print(f"{turn}/{len(names)}  {rows['request to answer'][-1]:7.1f} ms", flush=True)
+            sample(cluster, name, rows[kind])
+            took = rows[kind]["request to answer"][-1]
+            print(f"{number}/{len(names)}  {took:7.1f} ms  {kind}", flush=True)
     finally:
         undress(cluster, prefix, options.layers)
         cluster.kubectl("delete", "fn", *names, "--ignore-not-found", "--wait=false")
         wait_until(
             "all are gone", lambda: not any(left(cluster, name) for name in names), timeout=120
         )
-    print(
-        f"\n{options.runtime}, {options.variables} variables, {options.layers} "
-        f"layers, one at a time, {options.pause:g} s apart\n\n{table(rows)}"
-    )
+    for kind in kinds:
+        print(
+            f"\n{options.runtime}, {kind}, one at a time, {options.pause:g} s apart\n\n"
+            f"{table(rows[kind])}"
+        )
 
 
 if __name__ == "__main__":
