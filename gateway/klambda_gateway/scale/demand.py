@@ -5,7 +5,8 @@ each pod or Deployment event and tick. One task per Deployment talks to Kubernet
 Invariants: never more starts on their way than requests waiting; a waiter whose instance cannot
 start hears it within seconds; after a failure the Deployment is left alone for a while (requests
 are told at once), and no other is affected.
-Not here: numbers (``starts``), Kubernetes (``starter``), letting go (``scaler``).
+Not here: numbers (``starts``), pods without a node (``homeless``), Kubernetes (``starter``),
+letting go (``scaler``).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.instances.record import COMPLETING_S
 from klambda_gateway.instances.registry import InstancePool, Registry
 from klambda_gateway.scale.burst import Bursts
+from klambda_gateway.scale.homeless import Homeless
 from klambda_gateway.scale.pace import STALLED_S, Durations, worth
 from klambda_gateway.scale.starter import Starter
 from klambda_gateway.scale.starts import (
@@ -35,8 +37,6 @@ from klambda_obs import logs
 
 CROWDED_PATIENCE_S: Final = 20.0
 """While some instances serve, one of them may be free in a moment: so long it is waited for."""
-LEADERLESS_S: Final = 20.0
-"""When a gateway that leads is killed, another does within so long (``klambda_kube.lease``)."""
 RETRY_S: Final = 0.2
 """After a write that Kubernetes did not take; its waiters' deadline bounds the repetition."""
 
@@ -91,12 +91,11 @@ class Demand:
         self._room = room
         self._account = account
         self._patience = patience
-        self._led_since = led_since
+        self._homeless = Homeless(led_since)
         self._bursts = Bursts()
         self._durations = Durations()
         self._starts: dict[DeploymentKey, Starts] = {}
         self._backoffs: dict[DeploymentKey, Backoff] = {}
-        self._unschedulable: dict[str, float] = {}
         self._tasks: dict[DeploymentKey, asyncio.Task[None]] = {}
         self._timers: dict[DeploymentKey, asyncio.TimerHandle] = {}
 
@@ -162,13 +161,7 @@ class Demand:
 
     def homeless(self) -> list[tuple[PodFacts, float]]:
         """Return the pods that find no node, with since when."""
-        records = self._registry.records
-        found = [
-            (records[uid].pod, self._homeless_since(uid))
-            for uid in self._unschedulable
-            if uid in records
-        ]
-        return [(pod, since) for pod, since in found if pod is not None]
+        return self._homeless.pods(self._registry.records)
 
     def trouble(self, key: DeploymentKey) -> Failure | None:
         """Return why starts fail, until one works."""
@@ -179,15 +172,12 @@ class Demand:
 
     def see_pod(self, pod: PodFacts) -> None:
         """Look at a pod that changed."""
-        if pod.unschedulable and not pod.deleting:
-            self._unschedulable.setdefault(pod.uid, self._now())
-        else:
-            self._unschedulable.pop(pod.uid, None)
+        self._homeless.see(pod, self._now())
         self.check(pod.key)
 
     def lose_pod(self, pod: PodFacts) -> None:
         """Forget a pod."""
-        self._unschedulable.pop(pod.uid, None)
+        self._homeless.lose(pod)
         self.check(pod.key)
 
     def check(self, key: DeploymentKey) -> None:
@@ -224,7 +214,7 @@ class Demand:
     def _judge(self, pool: InstancePool) -> Failure | None:
         facts = self._known(pool.key)
         pods = [
-            (record.pod, self._homeless_since(record.uid))
+            (record.pod, self._homeless.since(record.uid))
             for record in pool.pods()
             if record.pod is not None and record.boot is None
         ]
@@ -232,11 +222,6 @@ class Demand:
         return judge(
             pods, replica_failure=replica_failure, now=self._now(), patience=self._patience
         )
-
-    def _homeless_since(self, uid: str) -> float:
-        """Return since when a pod has looked for a node with somebody there to make room for it."""
-        seen = self._unschedulable.get(uid, 0.0)
-        return min(max(seen, self._led_since()), seen + LEADERLESS_S)
 
     # --- starting ---------------------------------------------------------------------------------
 
