@@ -20,7 +20,7 @@ EXTENSION = f"#!{sys.executable}\n" + (Path(__file__).parent / "raw_extension.py
 HANDLER = """
 import time
 def lambda_handler(event, context):
-    print('handler', event, flush=True)
+    print(f'handler {event}\\n', end='', flush=True)  # in one write: nothing comes between
     if event == 'sleep':
         time.sleep(60)
     return event
