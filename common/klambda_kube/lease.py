@@ -27,9 +27,9 @@ from klambda_kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 DURATION_S = 15.0
 RENEW_DEADLINE_S = 10.0
 RETRY_S = 2.0
+"""client-go's defaults for all three."""
 SILENT_S = 5.0
 """A leader renews, and candidates look, each two seconds and a bit: more than both is a silence."""
-"""client-go's defaults for all three."""
 
 HURRY = 4
 """After a failed renewal the next try comes this much sooner, so a short outage costs nothing."""

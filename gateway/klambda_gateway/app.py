@@ -63,6 +63,7 @@ from klambda_gateway.settings import Settings
 from klambda_gateway.urls import metrics as url_metrics
 from klambda_gateway.urls.arrivals import Arrivals
 from klambda_gateway.urls.door import UrlDoor
+from klambda_gateway.urls.passage import Passages
 from klambda_gateway.urls.table import UrlTable
 from klambda_gateway.watch import Mirrors
 from klambda_gateway.wire.access import AccessLog
@@ -242,17 +243,20 @@ class Gateway:
         )
 
     def _url_door(self) -> UrlDoor:
-        return UrlDoor(
-            self.urls,
+        passages = Passages(
             place=self.settings.urls,
             gate=self.gate,
-            authorizer=self.authorizer,
-            invoker=self.service,
             account_of=self.accounts.of,
             now=utc_now,
             new_id=self._new_id,
             trusted=self.settings.trusted_proxies,
             watching=url_metrics.Measured(self.metrics),
+        )
+        return UrlDoor(
+            self.urls,
+            passages,
+            authorizer=self.authorizer,
+            invoker=self.service,
             arrivals=Arrivals(self.urls),
         )
 

@@ -32,9 +32,9 @@ Pot = tuple[str, str]
 """What is drawn on: a function's own (namespace and name), or what an account's functions share."""
 
 
-def account_pot(function: Function) -> Pot:
-    """Return what a function's account shares: no object has an empty name."""
-    return function[0], ""
+def account_pot(account: str) -> Pot:
+    """Return what an account's functions share: no object has an empty name."""
+    return account, ""
 
 
 class Shared(Protocol):
@@ -116,7 +116,7 @@ class Admission:
 
     def unreserved(self, account: str) -> int:
         """Count the permits that draw on what an account's functions share."""
-        return self._taken.get((account, ""), 0)
+        return self._taken.get(account_pot(account), 0)
 
     def enter_now(
         self, function: Function, limit: int | None, *, draws: bool = True
@@ -149,7 +149,7 @@ class Admission:
         self._running += 1
         self._taken[function] = self._taken.get(function, 0) + 1
         if draws:
-            pot = account_pot(function)
+            pot = account_pot(function[0])
             self._taken[pot] = self._taken.get(pot, 0) + 1
         return Permit(self, function, draws=draws)
 
@@ -160,7 +160,8 @@ class Admission:
             if taken >= limit or taken + self._others(function).running >= limit:
                 return function
         if draws:
-            account, pot = function[0], account_pot(function)
+            account = function[0]
+            pot = account_pot(account)
             left = self._unreserved.of(account) - self._taken.get(pot, 0)
             if left <= self._unreserved.most(account) and (
                 left <= 0 or left <= self._unreserved.elsewhere(account).running
@@ -237,7 +238,7 @@ class Admission:
 
 def _pots(permit: Permit) -> tuple[Pot, ...]:
     function = permit.function
-    return (function, account_pot(function)) if permit.draws else (function,)
+    return (function, account_pot(function[0])) if permit.draws else (function,)
 
 
 def _less(counts: dict[Pot, int], pot: Pot) -> None:

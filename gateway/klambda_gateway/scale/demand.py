@@ -311,11 +311,8 @@ class Demand:
         left = self._account(key, missing)
         if left < missing:
             self._look_again(key)
-            last = list(self._registry.pool(key).waiters.values())[left - missing :]
             latest = self._now() - COMPLETING_S
-            for waiter in [each for each in last if each.since <= latest]:
-                self._registry.pool(key).leave(waiter.attempt)
-                waiter.dismiss(AccountUsedUp())
+            self._send_away(key, AccountUsedUp(), since=latest, last=missing - left)
         return left
 
     def _within_burst(self, key: DeploymentKey, missing: int) -> int:
@@ -323,10 +320,7 @@ class Demand:
         function = self._function(key)
         count = self._bursts.take(function, missing, limit=self._burst(key), now=self._now())
         if count < missing:
-            pool = self._registry.pool(key)
-            for waiter in list(pool.waiters.values())[count - missing :]:
-                pool.leave(waiter.attempt)
-                waiter.dismiss(BurstUsedUp())
+            self._send_away(key, BurstUsedUp(), last=missing - count)
         return count
 
     def _started(self, key: DeploymentKey, count: int) -> None:
@@ -353,14 +347,22 @@ class Demand:
         self._send_away(key, reason, since=self._now() - patience)
 
     def _send_away(
-        self, key: DeploymentKey, reason: Exception, since: float = float("inf")
+        self,
+        key: DeploymentKey,
+        reason: Exception,
+        *,
+        since: float = float("inf"),
+        last: int | None = None,
     ) -> None:
+        """Dismiss who has waited since then, or for longer; ``last``: of the last so many."""
         pool = self._registry.pools.get(key)
         if pool is None:
             return
-        for waiter in [each for each in pool.waiters.values() if each.since <= since]:
-            pool.leave(waiter.attempt)
-            waiter.dismiss(reason)
+        waiters = list(pool.waiters.values())
+        for waiter in waiters if last is None else waiters[-last:]:
+            if waiter.since <= since:
+                pool.leave(waiter.attempt)
+                waiter.dismiss(reason)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -10,22 +10,17 @@ Not here: the steps that need no waiting (``urls.passage``), HTTP itself (``wire
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from klambda_core import errors
 from klambda_core.errors import LambdaError
-from klambda_core.urls import UrlPlace
 from klambda_gateway.auth.authorizer import Authorizer
 from klambda_gateway.auth.caller import Caller
-from klambda_gateway.auth.gate import Gate
 from klambda_gateway.auth.policy import INVOKE_URL
 from klambda_gateway.invoke.model import Invoker
 from klambda_gateway.urls.arrivals import Arrivals
 from klambda_gateway.urls.config import IAM
-from klambda_gateway.urls.metrics import Watching
 from klambda_gateway.urls.passage import (
     Passage,
     Passages,
@@ -37,7 +32,7 @@ from klambda_gateway.urls.passage import (
     refusal,
 )
 from klambda_gateway.urls.refusals import Refused, forbidden, unknown
-from klambda_gateway.urls.request import Network, UrlRequest
+from klambda_gateway.urls.request import UrlRequest
 from klambda_gateway.urls.response import JSON_TYPE, Answer, Head
 from klambda_gateway.urls.stream import begin
 from klambda_gateway.urls.table import UrlTable, UrlTarget
@@ -62,48 +57,36 @@ class UrlDoor:
     def __init__(
         self,
         table: UrlTable,
+        passages: Passages,
         *,
-        place: UrlPlace,
-        gate: Gate,
         authorizer: Authorizer,
         invoker: Invoker,
-        account_of: Callable[[str], str],
-        now: Callable[[], datetime],
-        new_id: Callable[[], str],
-        trusted: Sequence[Network] = (),
-        watching: Watching | None = None,
         arrivals: Arrivals | None = None,
     ) -> None:
-        """``trusted``: proxies whose X-Forwarded-* count; ``arrivals``: None: nobody waits."""
-        self.passages = Passages(
-            place=place,
-            gate=gate,
-            account_of=account_of,
-            now=now,
-            new_id=new_id,
-            trusted=trusted,
-            watching=watching,
-        )
+        """``arrivals``: None: nobody waits."""
+        self.passages = passages
         self._table = table
         self._arrivals = arrivals
-        self._suffix = place.suffix.encode()
+        self._suffix = passages.place.suffix.encode()
         self._authorizer = authorizer
         self._invoker = invoker
 
     def is_url(self, host: bytes) -> bool:
         """Tell whether a Host is a function URL's, known or not."""
-        return host.partition(b":")[0].lower().endswith(self._suffix)
+        return self._id_in(host) is not None
 
     def find(self, host: bytes | None, path: bytes) -> Visit | None:
         """Tell whether a request is for a function URL, known or not; by Host or by path."""
-        if host is not None:
-            name = host.partition(b":")[0].lower()
-            if name.endswith(self._suffix):
-                return Visit(url_id=name[: -len(self._suffix)].decode("latin-1"), path=path)
+        if host is not None and (url_id := self._id_in(host)) is not None:
+            return Visit(url_id=url_id.decode("latin-1"), path=path)
         if path.startswith(PREFIX):
             url_id, slash, rest = path[len(PREFIX) :].partition(b"/")
             return Visit(url_id=url_id.decode("latin-1"), path=slash + rest or b"/")
         return None
+
+    def _id_in(self, host: bytes) -> bytes | None:
+        name = host.partition(b":")[0].lower()
+        return name[: -len(self._suffix)] if name.endswith(self._suffix) else None
 
     def known(self, visit: Visit) -> UrlTarget | None:
         """Return what is behind a URL, if that is here already."""

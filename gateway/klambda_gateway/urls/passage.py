@@ -95,7 +95,7 @@ class Passages:
         watching: Watching | None = None,
     ) -> None:
         """``trusted``: proxies whose X-Forwarded-* count."""
-        self._place = place
+        self.place = place
         self._gate = gate
         self._account_of = account_of
         self._now = now
@@ -149,7 +149,7 @@ class Passages:
         """What is invoked. ``request``: with the body that was meant. Raises Refused."""
         meeting = Meeting(
             url_id=target.id,
-            domain_name=self._place.host(target.id),
+            domain_name=self.place.host(target.id),
             request_id=passage.request_id,
             trace_id=passage.trace_id,
             now=self._now(),
@@ -173,7 +173,7 @@ class Passages:
     def arn(self, target: UrlTarget) -> str:
         """The ARN that a URL stands for."""
         account = self._account_of(target.namespace)
-        return function_arn(self._place.region, account, target.function, target.qualifier)
+        return function_arn(self.place.region, account, target.function, target.qualifier)
 
     # --- the way back -----------------------------------------------------------------------------
 

@@ -112,19 +112,26 @@ async def doors(keep_alive: int = 75, access: AccessLog | None = None) -> AsyncI
         lane = Noting(Lanes(Lane(served, gateway.service), no_urls()))
         fast = HttpServer(build_app(served), port=0, grace_seconds=5, lane=lane, access=access)
         slow = HttpServer(build_app(served), port=0, grace_seconds=5, access=access)
-        stop = asyncio.Event()
         for server in (fast, slow):
             server.config.timeout_keep_alive = keep_alive
-        tasks = [asyncio.create_task(each.run_until(stop, 0)) for each in (fast, slow)]
-        await until(lambda: fast.started and slow.started)
-        try:
+        async with serving(fast, slow):
             yield Doors(world=world, gateway=gateway, fast=fast, slow=slow, taken=lane.taken)
-        finally:
-            stop.set()
-            for server in (fast, slow):
-                for connection in list(server.server_state.connections):
-                    connection.transport.abort()
-            await asyncio.gather(*tasks)
+
+
+@asynccontextmanager
+async def serving(*servers: HttpServer) -> AsyncIterator[None]:
+    """Run servers; at the end whatever is connected is cut."""
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(each.run_until(stop, 0)) for each in servers]
+    await until(lambda: all(each.started for each in servers))
+    try:
+        yield
+    finally:
+        stop.set()
+        for server in servers:
+            for connection in list(server.server_state.connections):
+                connection.transport.abort()
+        await asyncio.gather(*tasks)
 
 
 def publish(world: World, gateway: Gateway) -> None:

@@ -26,7 +26,7 @@ from klambda_gateway.wire.lanes import Lanes
 from klambda_gateway.wire.plain import Starts
 from klambda_gateway.wire.server import HttpServer
 from klambda_gateway.wire.urllane import BODY_MAX, UrlLane
-from tests.integration.gateway_dataplane.lanes import dateless, exchange
+from tests.integration.gateway_dataplane.lanes import dateless, exchange, serving
 from tests.integration.gateway_dataplane.rig import until
 from tests.unit.gateway.urls.rig import IAM, NONE, World, host_of, signed
 from tests.unit.gateway_api import fakes
@@ -92,17 +92,8 @@ async def both(**spec: Any) -> AsyncIterator[tuple[Both, str]]:
     )
     fast = HttpServer(world.front, port=0, grace_seconds=1, lane=lanes)
     slow = HttpServer(world.front, port=0, grace_seconds=1)
-    stop = asyncio.Event()
-    tasks = [asyncio.create_task(each.run_until(stop, 0)) for each in (fast, slow)]
-    await until(lambda: fast.started and slow.started)
-    try:
+    async with serving(fast, slow):
         yield Both(world, fast, slow, taken), host
-    finally:
-        stop.set()
-        for server in (fast, slow):
-            for connection in list(server.server_state.connections):
-                connection.transport.abort()
-        await asyncio.gather(*tasks)
 
 
 def raw_of(line: str, headers: list[str], body: bytes) -> bytes:

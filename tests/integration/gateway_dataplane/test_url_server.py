@@ -21,7 +21,7 @@ from klambda_gateway.wire.lanes import Lanes
 from klambda_gateway.wire.plain import Starts
 from klambda_gateway.wire.server import HttpServer
 from klambda_gateway.wire.urllane import UrlLane
-from tests.integration.gateway_dataplane.lanes import exchange
+from tests.integration.gateway_dataplane.lanes import exchange, serving
 from tests.integration.gateway_dataplane.rig import until
 from tests.unit.gateway.urls.rig import NONE, Stream, World, host_of
 from tests.unit.gateway_api import fakes
@@ -31,42 +31,28 @@ INVOKE = "/2015-03-31/functions/area/invocations"
 
 
 class Way:
-    """How requests go, and which of them the fast lane took."""
+    """How requests go."""
 
     fast = True
-    taken = 0
-
-    @classmethod
-    def count(cls) -> None:
-        cls.taken += 1
 
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["fast", "asgi"])
-def way(request: pytest.FixtureRequest) -> type[Way]:
-    Way.fast, Way.taken = request.param, 0
-    return Way
+def way(request: pytest.FixtureRequest) -> None:
+    Way.fast = request.param
 
 
 @asynccontextmanager
-async def serving(**url: Any) -> AsyncIterator[tuple[World, int, str]]:
+async def url_served(**url: Any) -> AsyncIterator[tuple[World, int, str]]:
     """A world whose URL is served on a port, under this Host."""
     world = World()
     host = host_of(world.function(url=NONE | url))
     lanes = Lanes(
         Lane(fakes.World().services, cast("Starts", None), is_url=world.door.is_url),
-        UrlLane(world.door, world.invoker, world, count=Way.count),
+        UrlLane(world.door, world.invoker, world),
     )
     server = HttpServer(world.front, port=0, grace_seconds=1, lane=lanes if Way.fast else None)
-    stop = asyncio.Event()
-    task = asyncio.create_task(server.run_until(stop, 0))
-    await until(lambda: server.started)
-    try:
+    async with serving(server):
         yield world, server.port, host
-    finally:
-        stop.set()
-        for connection in list(server.server_state.connections):
-            connection.transport.abort()
-        await task
 
 
 def request(host: str, line: str = "GET / HTTP/1.1", *headers: str, body: bytes = b"") -> bytes:
@@ -85,7 +71,7 @@ CLOSE = "Connection: close"
 
 
 async def test_an_answer_is_framed_by_its_length_and_the_connection_stays() -> None:
-    async with serving() as (world, port, host):
+    async with url_served() as (world, port, host):
         raw = request(host, "GET /a HTTP/1.1") + request(host, "GET /b HTTP/1.1", CLOSE)
         answers = (await exchange(port, raw)).split(b"HTTP/1.1 ")[1:]
         assert [each[:3] for each in answers] == [b"200", b"200"]
@@ -95,7 +81,7 @@ async def test_an_answer_is_framed_by_its_length_and_the_connection_stays() -> N
 
 
 async def test_the_path_arrives_as_it_was_sent() -> None:
-    async with serving() as (world, port, host):
+    async with url_served() as (world, port, host):
         target = "/a%20b//..%2F?x=%20&y=+"
         await exchange(port, request(host, f"GET {target} HTTP/1.1", CLOSE))
         event = world.invoker.event
@@ -107,7 +93,7 @@ async def test_the_path_arrives_as_it_was_sent() -> None:
 
 
 async def test_a_path_of_the_apis_is_the_functions_too() -> None:
-    async with serving() as (world, port, host):
+    async with url_served() as (world, port, host):
         signed = ("Authorization: AWS4-HMAC-SHA256 x", CLOSE)
         await exchange(port, request(host, f"POST {INVOKE} HTTP/1.1", *signed, body=b"{}"))
         assert world.invoker.event["rawPath"] == INVOKE
@@ -128,7 +114,7 @@ async def test_a_path_of_the_apis_is_the_functions_too() -> None:
 async def test_answers_with_and_without_bodies(
     line: str, returns: dict[str, object], status: bytes, length: bytes | None, body: bytes
 ) -> None:
-    async with serving() as (world, port, host):
+    async with url_served() as (world, port, host):
         world.invoker.returns = returns
         head, found = split(await exchange(port, request(host, line, CLOSE)))
         assert head.startswith(b"http/1.1 " + status)
@@ -145,7 +131,7 @@ ORIGIN = "Origin: https://app.example"
 
 
 async def test_browsers_are_answered_for_the_function() -> None:
-    async with serving(cors=CORS) as (world, port, host):
+    async with url_served(cors=CORS) as (world, port, host):
         world.invoker.returns = {"statusCode": 200, "headers": {"X-B": "1"}, "body": "ok"}
 
         async def asked(line: str, *headers: str) -> tuple[list[bytes], bytes]:
@@ -185,7 +171,7 @@ async def test_browsers_are_answered_for_the_function() -> None:
 
 
 async def test_a_stream_is_chunked_and_ends_only_when_it_is_whole() -> None:
-    async with serving(invokeMode="RESPONSE_STREAM") as (world, port, host):
+    async with url_served(invokeMode="RESPONSE_STREAM") as (world, port, host):
         world.invoker.streamed = Stream(b"one", b"two")
         head, body = split(await exchange(port, request(host)))
         assert b"transfer-encoding: chunked" in head
@@ -196,7 +182,7 @@ async def test_a_stream_is_chunked_and_ends_only_when_it_is_whole() -> None:
 
 
 async def test_a_client_who_goes_lets_go_of_the_stream() -> None:
-    async with serving(invokeMode="RESPONSE_STREAM") as (world, port, host):
+    async with url_served(invokeMode="RESPONSE_STREAM") as (world, port, host):
         world.invoker.streamed = stream = Stream(b"one", None)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(request(host))
@@ -206,7 +192,7 @@ async def test_a_client_who_goes_lets_go_of_the_stream() -> None:
 
 
 async def test_a_body_that_is_too_large_is_answered() -> None:
-    async with serving() as (world, port, host):
+    async with url_served() as (world, port, host):
         large = b"x" * (limits.PAYLOAD_SYNC_MAX + 1)
         head, body = split(await exchange(port, request(host, "POST / HTTP/1.1", body=large)))
         assert head.startswith(b"http/1.1 413")

@@ -29,6 +29,7 @@ from klambda_gateway.invoke.story import Done, Story
 from klambda_gateway.routing.facts import alias_facts, function_facts
 from klambda_gateway.routing.table import RoutingTable
 from klambda_gateway.urls.door import UrlDoor
+from klambda_gateway.urls.passage import Passages
 from klambda_gateway.urls.table import UrlTable
 from klambda_gateway.wire.room import Room
 from klambda_gateway.wire.urls import UrlFront
@@ -158,14 +159,16 @@ class World:
         self.unsure = False
         self.door = UrlDoor(
             self.table,
-            place=PLACE,
-            gate=Gate(self, region=PLACE.region, account_of=ACCOUNTS.__getitem__),
+            Passages(
+                place=PLACE,
+                gate=Gate(self, region=PLACE.region, account_of=ACCOUNTS.__getitem__),
+                account_of=ACCOUNTS.__getitem__,
+                now=lambda: self.now,
+                new_id=lambda: str(uuid.UUID(int=7)),
+                watching=self,
+            ),
             authorizer=self,
             invoker=self.invoker,
-            account_of=ACCOUNTS.__getitem__,
-            now=lambda: self.now,
-            new_id=lambda: str(uuid.UUID(int=7)),
-            watching=self,
         )
         self.room = Room()
         self.front = UrlFront(self._api, self.door, self.room)
