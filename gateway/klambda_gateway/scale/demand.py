@@ -5,7 +5,7 @@ each pod or Deployment event and tick. One task per Deployment talks to Kubernet
 Invariants: never more starts on their way than requests waiting; a waiter whose instance cannot
 start hears it within seconds; after a failure the Deployment is left alone for a while (requests
 are told at once), and no other is affected.
-Not here: numbers (``starts``), pods without a node (``homeless``), Kubernetes (``starter``),
+Not here: numbers (``starts``, ``pace``), why starts fail (``troubles``), Kubernetes (``starter``),
 letting go (``scaler``).
 """
 
@@ -22,16 +22,10 @@ from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.instances.record import COMPLETING_S
 from klambda_gateway.instances.registry import InstancePool, Registry
 from klambda_gateway.scale.burst import Bursts
-from klambda_gateway.scale.homeless import Homeless
 from klambda_gateway.scale.pace import STALLED_S, Durations, worth
 from klambda_gateway.scale.starter import Starter
-from klambda_gateway.scale.starts import (
-    SCHEDULING_PATIENCE_S,
-    Backoff,
-    Failure,
-    Starts,
-    judge,
-)
+from klambda_gateway.scale.starts import SCHEDULING_PATIENCE_S, Failure, Starts
+from klambda_gateway.scale.troubles import Report, Troubles
 from klambda_kube.errors import Forbidden, KubeError, NotFound
 from klambda_obs import logs
 
@@ -49,10 +43,6 @@ class Replicas(Starter, Protocol):
     def replicas(self, key: DeploymentKey) -> int:
         """Return how many instances Kubernetes is told to keep."""
         ...
-
-
-Report = Callable[[DeploymentKey, Failure | None], None]
-"""Called when starts of a Deployment begin to fail, fail otherwise, or work again."""
 
 
 class Demand:
@@ -85,17 +75,15 @@ class Demand:
         self._starter = starter
         self._known = known
         self._prepare = prepare
-        self._report = report
-        self._counts = counts
         self._burst = burst
         self._room = room
         self._account = account
-        self._patience = patience
-        self._homeless = Homeless(led_since)
+        self._troubles = Troubles(
+            known=known, report=report, counts=counts, patience=patience, led_since=led_since
+        )
         self._bursts = Bursts()
         self._durations = Durations()
         self._starts: dict[DeploymentKey, Starts] = {}
-        self._backoffs: dict[DeploymentKey, Backoff] = {}
         self._tasks: dict[DeploymentKey, asyncio.Task[None]] = {}
         self._timers: dict[DeploymentKey, asyncio.TimerHandle] = {}
 
@@ -103,8 +91,7 @@ class Demand:
 
     def short(self, key: DeploymentKey) -> None:
         """Note that somebody waits: start what is missing, now."""
-        backoff = self._backoffs.get(key)
-        failure = backoff.current(self._now()) if backoff else None
+        failure = self._troubles.current(key, self._now())
         if failure is not None:
             self._dismiss(key, failure)
         elif key not in self._tasks and self._shortfall(key):
@@ -123,11 +110,8 @@ class Demand:
 
     def works(self, key: DeploymentKey) -> None:
         """Note that an instance carried out its assignment."""
-        pool = self._registry.pools.get(key)
-        if key not in self._backoffs or (pool is not None and self._judge(pool) is not None):
-            return  # this one works, others still cannot start
-        if self._backoffs.pop(key).clear():
-            self._report(key, None)
+        if self.trouble(key) is not None and self._judge(key) is None:
+            self._troubles.end(key)  # else this one works, and others still cannot start
 
     def fails(self, key: DeploymentKey, reason: str, message: str) -> None:
         """Note an instance that could not carry out its assignment."""
@@ -149,35 +133,32 @@ class Demand:
 
     def look(self, key: DeploymentKey) -> None:
         """Judge the starts of a Deployment though nobody waits."""
-        pool = self._registry.pools.get(key)
-        failure = self._judge(pool) if pool is not None else None
+        failure = self._judge(key)
         if failure is not None:
             self._fail(key, failure)
 
     def failing(self, key: DeploymentKey) -> bool:
         """Tell whether starts have just failed."""
-        backoff = self._backoffs.get(key)
-        return backoff is not None and backoff.current(self._now()) is not None
+        return self._troubles.current(key, self._now()) is not None
 
     def homeless(self) -> list[tuple[PodFacts, float]]:
         """Return the pods that find no node, with since when."""
-        return self._homeless.pods(self._registry.records)
+        return self._troubles.homeless(self._registry.records)
 
     def trouble(self, key: DeploymentKey) -> Failure | None:
         """Return why starts fail, until one works."""
-        backoff = self._backoffs.get(key)
-        return backoff.failure if backoff is not None else None
+        return self._troubles.of(key)
 
     # --- on events and ticks ----------------------------------------------------------------------
 
     def see_pod(self, pod: PodFacts) -> None:
         """Look at a pod that changed."""
-        self._homeless.see(pod, self._now())
+        self._troubles.see(pod, self._now())
         self.check(pod.key)
 
     def lose_pod(self, pod: PodFacts) -> None:
         """Forget a pod."""
-        self._homeless.lose(pod)
+        self._troubles.lose(pod)
         self.check(pod.key)
 
     def check(self, key: DeploymentKey) -> None:
@@ -185,7 +166,7 @@ class Demand:
         pool = self._registry.pools.get(key)
         if pool is None or not pool.waiters:
             return
-        failure = self._judge(pool)
+        failure = self._judge(key)
         if failure is not None:
             self._fail(key, failure)
         else:
@@ -203,7 +184,7 @@ class Demand:
     def retire(self, key: DeploymentKey) -> None:
         """Send those who wait for a superseded Deployment away: they resolve again."""
         self._starts.pop(key, None)
-        self._backoffs.pop(key, None)
+        self._troubles.forget(key)
         self._send_away(key, Moved())
 
     def in_flight(self, key: DeploymentKey) -> bool:
@@ -211,17 +192,9 @@ class Demand:
         starts = self._starts.get(key)
         return key in self._tasks or (starts is not None and starts.outstanding(self._now()) > 0)
 
-    def _judge(self, pool: InstancePool) -> Failure | None:
-        facts = self._known(pool.key)
-        pods = [
-            (record.pod, self._homeless.since(record.uid))
-            for record in pool.pods()
-            if record.pod is not None and record.boot is None
-        ]
-        replica_failure = facts.replica_failure if facts is not None else None
-        return judge(
-            pods, replica_failure=replica_failure, now=self._now(), patience=self._patience
-        )
+    def _judge(self, key: DeploymentKey) -> Failure | None:
+        pool = self._registry.pools.get(key)
+        return self._troubles.judge(key, pool.pods(), self._now()) if pool is not None else None
 
     # --- starting ---------------------------------------------------------------------------------
 
@@ -330,13 +303,7 @@ class Demand:
     # --- failing ----------------------------------------------------------------------------------
 
     def _fail(self, key: DeploymentKey, failure: Failure) -> None:
-        if not self.failing(key):
-            self._counts(failure.reason)
-        if self._backoffs.setdefault(key, Backoff()).fail(failure, self._now()):
-            _log.warning(
-                "starts-fail", deployment=key.name, reason=failure.reason, message=failure.message
-            )
-            self._report(key, failure)
+        self._troubles.begin(key, failure, self._now())
         self._dismiss(key, failure)
 
     def _dismiss(self, key: DeploymentKey, failure: Failure) -> None:

@@ -390,8 +390,9 @@ async def test_a_start_that_fails_is_told_at_once_and_then_left_alone(
     counted: list[str] = []
     async with running() as world:
         gateway = world.gateways[0]
-        gateway.demand._report = lambda _, failure: told.append(failure.reason if failure else None)
-        gateway.demand._counts = counted.append
+        troubles = gateway.demand._troubles
+        troubles._report = lambda _, failure: told.append(failure.reason if failure else None)
+        troubles._counts = counted.append
         world.broken = facts
         for _ in range(3):
             with pytest.raises(LambdaError, match=reason) as raised:
@@ -404,7 +405,7 @@ async def test_a_start_that_fails_is_told_at_once_and_then_left_alone(
         for pod in list(world.pods.values()):  # its ReplicaSet makes another one
             world.lose(pod)
             await world._pod(KEY_OF_AREA)
-        gateway.demand._backoffs[KEY_OF_AREA].until = 0.0  # as after its time
+        troubles._backoffs[KEY_OF_AREA].until = 0.0  # as after its time
         assert (await gateway.invoke(b"2")).payload == b"2"
         gateway.demand.works(KEY_OF_AREA)
         assert told == [word, None]

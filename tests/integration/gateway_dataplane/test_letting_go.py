@@ -254,7 +254,8 @@ async def test_a_full_cluster_serves_with_what_it_has_and_gives_up_what_it_canno
         await gateway.invoke()
         ready(world)
         world.broken = {"unschedulable": True, "message": "Insufficient cpu"}
-        gateway.demand._homeless._seen = dict.fromkeys((f"uid-{n}" for n in range(2, 30)), 0.0)
+        homeless = gateway.demand._troubles._homeless
+        homeless._seen = dict.fromkeys((f"uid-{n}" for n in range(2, 30)), 0.0)
         answers = await asyncio.gather(*(gateway.invoke(str(n).encode()) for n in range(20)))
         assert [each.payload for each in answers] == [str(n).encode() for n in range(20)]
         assert len(world.instances) == 1
