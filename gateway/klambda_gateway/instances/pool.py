@@ -145,6 +145,10 @@ class Pool(Generic[W]):
         """Count those whose run has lasted so long already."""
         return sum(1 for record in self.records.values() if record.stands(now, seconds))
 
+    def silent(self, now: float, seconds: float) -> int:
+        """Count those that have not answered who waits for so long already."""
+        return sum(1 for record in self.records.values() if record.silent(now, seconds))
+
     def ahead(self) -> int:
         """Count those that were started ahead and can serve."""
         return sum(1 for each in self.records.values() if each.provisioned and not each.spoilt)

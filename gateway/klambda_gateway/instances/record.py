@@ -174,6 +174,17 @@ class Record:
         since = self.busy_since
         return since is not None and now - since >= seconds and self.serving
 
+    def silent(self, now: float, seconds: float) -> bool:
+        """Tell whether it was idle, was sent our attempt, and has not said a word since.
+
+        To be asked on behalf of somebody who has waited for so many seconds: the attempt, which was
+        sent before he came, is older.
+        """
+        since = self.idle_since
+        if since is None or self.attempt is None:
+            return False
+        return now - since >= seconds and self.serving
+
     @property
     def serving(self) -> bool:
         """Capacity that has arrived: connected, whatever it does now."""

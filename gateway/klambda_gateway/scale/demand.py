@@ -22,7 +22,7 @@ from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.instances.record import COMPLETING_S
 from klambda_gateway.instances.registry import InstancePool, Registry
 from klambda_gateway.scale.burst import Bursts
-from klambda_gateway.scale.pace import STALLED_S, Durations, worth
+from klambda_gateway.scale.pace import SILENT_S, STALLED_S, Durations, worth
 from klambda_gateway.scale.starter import Starter
 from klambda_gateway.scale.starts import SCHEDULING_PATIENCE_S, Failure, Starts
 from klambda_gateway.scale.troubles import Report, Troubles
@@ -218,9 +218,10 @@ class Demand:
         """Return how many starts these requests are worth (``pace``)."""
         first = next(iter(pool.waiters.values()))
         standing = pool.standing(now, STALLED_S)
+        silent = pool.silent(now, SILENT_S) if now - first.since >= SILENT_S else 0
         return worth(
             waiting=waiting,
-            serving=pool.serving(),
+            serving=pool.serving() - silent,
             duration=self._durations.of(self._function(pool.key)),
             standing=standing,
             stalled=bool(standing) and now - max(first.since, pool.moved) >= STALLED_S,

@@ -12,6 +12,10 @@ noticeably longer for it; from ``SHARE_WITHIN_S`` on, Lambda's rule holds.
 A run that goes on says how long runs are, too: it stands when it has lasted ``STALLED_S``. What
 stands when no other run ends bears out as many starts as it is: 10, 20, 40, 80.
 
+An idle instance says within a millisecond or two that it has begun. One that has said nothing for
+``SILENT_S`` may be beyond a connection that broke without a word, which the kernel finds out in
+20 s; until it speaks it does not count as one that serves.
+
 Place: ``demand`` asks before each start; durations come from the ``end`` of each run.
 Invariants: never more than wait; somebody who waits is worth a start when nothing serves; a queue
 that does not move gets more, whatever was measured before; what has just started proves nothing.
@@ -27,6 +31,8 @@ SHARE_WITHIN_S: Final = 0.125
 """What requests in a queue may wait for each other: a small part of a start."""
 STALLED_S: Final = 0.25
 """A queue stalls when a run has lasted so long and none has made room for so long."""
+SILENT_S: Final = 0.5
+"""Twice as long, because the gateway itself may have been held up."""
 AT_ONCE: Final = 10
 """Starts on their way for a function that has never run here, or whose short runs stand still: the
 next answers tell the rest."""
@@ -42,8 +48,8 @@ def worth(
     """Return how many starts should be on their way.
 
     ``duration``: of one run, in seconds; None when unknown. ``serving``: instances that have
-    dialled in. ``standing``: those whose run lasts long. ``stalled``: some stand, and nobody in the
-    queue got an instance after somebody else for a while.
+    dialled in and are not silent. ``standing``: those whose run lasts long. ``stalled``: some
+    stand, and nobody in the queue got an instance after somebody else for a while.
     """
     if duration is not None and duration >= SHARE_WITHIN_S:
         return waiting

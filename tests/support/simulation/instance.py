@@ -84,6 +84,8 @@ class Instance:
         self.dead = False
         self.overlaps = 0
         self.served = 0
+        self.idle_since = 0.0
+        """Of the latest time that it was."""
         self.wires: dict[int, Wire] = {}
         self._token = instance_token(KEY, pod.namespace, pod.deployment)
         self._named: set[str] = set()
@@ -158,6 +160,10 @@ class Instance:
         if served:
             self._step(lambda: self._lost(port))
         self._again(port.gateway, RETRY_S[0])
+
+    def reaches(self, gateway: str) -> bool:
+        """Tell whether what it says to a gateway arrives; on a broken connection neither knows."""
+        return any(each.whole and each.port.gateway == gateway for each in self.wires.values())
 
     def _lost(self, port: Port) -> int:
         if self._held is not None and self._held.port is port:
@@ -310,6 +316,7 @@ class Instance:
         before = self.state
         informed: int = change()
         if self.state != before:
+            self.idle_since = self._loop.time() if self.state == "idle" else self.idle_since
             for number, port in self._ports.items():
                 if number != informed:
                     self._tell(port)

@@ -5,7 +5,8 @@ A `Plan` says how much of everything; `run(plan)` returns a `Verdict`. Who was p
 - every request has exactly one outcome (an answer, an error, or the connection that broke);
 - no request runs twice, no instance runs two at once;
 - a request fails only if its own instance, connection or gateway was hit while it was there;
-- nobody waits longer than 500 ms for an instance that is idle and connected (starvation);
+- nobody waits longer than 500 ms beside an instance that is idle and connected (starvation):
+  somebody who waits all the while, one and the same instance that does nothing all the while;
 - of a function with reserved concurrency R no more than R run, but for milliseconds.
 
 Not here: what goes wrong (`faults`).
@@ -16,13 +17,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
 from typing import Final
 
 from klambda_core.errors import LambdaError
 from klambda_gateway.instances.link import Link
-from klambda_gateway.instances.pods import DeploymentKey, PodFacts
+from klambda_gateway.instances.pods import PodFacts
 from klambda_gateway.invoke.model import InvokeAnswer
 from klambda_gateway.routing.facts import FunctionFacts, Serving
 from klambda_kube.lease import SILENT_S
@@ -71,7 +72,8 @@ class World:
         self._above_since: dict[str, float] = {}
         self.faulted: dict[str, float] = {}
         """When an instance, or a gateway's connection to one, was last hit."""
-        self._starving: dict[str, float] = {}
+        self._available: dict[tuple[str, str], float] = {}
+        """Since when a gateway could have used an instance."""
         self.last_fault = -1e9
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._background: set[asyncio.Task[None]] = set()
@@ -350,14 +352,18 @@ class World:
 
     def _watch(self) -> None:
         now = self._loop.time()
-        for name, gateway in self.gateways.items():
-            for pool in gateway.registry:
-                who = f"{name} {pool.key.name}"
-                if pool.waiters and self._idle_for(name, pool.key):
-                    since = self._starving.setdefault(who, now)
-                    self.verdict.starved = max(self.verdict.starved, now - since)
-                else:
-                    self._starving.pop(who, None)
+        self._available = {
+            (name, uid): self._available.get((name, uid), now)
+            for name, gateway in self.gateways.items()
+            for uid in self._idle(name, gateway)
+        }
+        for (name, uid), since in self._available.items():
+            gateway = self.gateways[name]
+            pool = gateway.registry.pools[gateway.registry.records[uid].key]
+            if pool.waiters:
+                longest = min(waiter.since for waiter in pool.waiters.values())
+                since = max(since, longest, self.kubernetes.instances[uid].idle_since)
+                self.verdict.starved = max(self.verdict.starved, now - since)
         self._look_for_lost(now)
         self._loop.call_later(WATCH_S, self._watch)
 
@@ -367,17 +373,18 @@ class World:
         if lost and not self._done.done():
             self._done.set_result(None)
 
-    def _idle_for(self, gateway: str, key: DeploymentKey) -> bool:
-        """Tell whether an instance that serves this gateway does nothing.
+    def _idle(self, name: str, gateway: Gateway) -> Iterator[str]:
+        """Yield the instances that do nothing and that this gateway could use.
 
-        Not one whose pod the watch has yet to show, nor one whose init died once.
+        Not one whose pod the watch has yet to show, nor one whose init died once; nor one whose
+        connection broke without a word, which is no wait beside an instance but one for its death.
         """
-        records = self.gateways[gateway].registry.records
-        return any(
-            each.state == "idle" and not each.dead and each.pod.key == key
-            for uid, each in self.kubernetes.instances.items()
-            if uid in records and records[uid].serving
-        )
+        for uid, record in gateway.registry.records.items():
+            each = self.kubernetes.instances.get(uid)
+            if each is None or each.dead or each.state != "idle":
+                continue
+            if record.serving and each.reaches(name):
+                yield uid
 
 
 def run(plan: Plan) -> Verdict:
