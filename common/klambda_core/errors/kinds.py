@@ -119,6 +119,10 @@ REQUEST_TIMEOUT = ErrorType(name="RequestTimeoutException", status=408, type_mem
 HEAD_TOO_LARGE = ErrorType(
     name="RequestHeaderSectionTooLargeException", status=431, type_member=None
 )
+NOT_IMPLEMENTED = ErrorType(name="NotImplementedException", status=501, type_member=None)
+VERSION_NOT_SUPPORTED = ErrorType(
+    name="HttpVersionNotSupportedException", status=505, type_member=None
+)
 EXPIRED_TOKEN = ErrorType(name="ExpiredTokenException", status=403, type_member=None)
 SERVICE_UNAVAILABLE = ErrorType(
     name="ServiceUnavailableException", status=503, message_key="Message", type_member="Service"

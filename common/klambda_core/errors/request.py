@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from klambda_core.errors.kinds import (
     HEAD_TOO_LARGE,
+    NOT_IMPLEMENTED,
     REQUEST_ENTITY_TOO_LARGE,
     REQUEST_TIMEOUT,
     SERIALIZATION,
     SERVICE,
     SERVICE_UNAVAILABLE,
     VALIDATION,
+    VERSION_NOT_SUPPORTED,
     LambdaError,
     invalid_parameter,
 )
@@ -52,6 +54,16 @@ def head_too_large(limit: int) -> LambdaError:
     return LambdaError(
         HEAD_TOO_LARGE, f"Request line and headers must be smaller than {limit} bytes"
     )
+
+
+def coding_not_supported() -> LambdaError:
+    """A body in another transfer coding than chunks (O; the status is RFC 9112's, 6.1)."""
+    return LambdaError(NOT_IMPLEMENTED, "The only supported Transfer-Encoding is chunked.")
+
+
+def version_not_supported() -> LambdaError:
+    """Another HTTP than 1.0 and 1.1 (O; the status is RFC 9110's, 15.6.6)."""
+    return LambdaError(VERSION_NOT_SUPPORTED, "The supported versions are HTTP/1.0 and HTTP/1.1.")
 
 
 def request_timed_out() -> LambdaError:

@@ -6,7 +6,9 @@
 
 Place: between httptools' parser and ``wire.protocol``: what happens for each header and each piece
 of a body, taken out of uvicorn's class so that it can be compiled. Invariants: names are lower
-case; whatever the parser says of a request that is not plain, uvicorn hears in the same order.
+case; whatever the parser says of a request that is not plain, uvicorn hears in the same order,
+but for trailers, which are thrown away: a field that comes behind the body must not pass for one
+that was looked at before it (RFC 9110, 6.5.1).
 Not here: which requests are plain (``lane``), answers and the connection's life (``protocol``).
 """
 
@@ -39,7 +41,7 @@ class Cycle:
 
     __slots__ = (
         "began", "disconnected", "hash", "keep_alive", "left", "message_event", "past_parser",
-        "pieces", "plain", "response_complete", "story",
+        "pieces", "plain", "response_complete", "response_started", "story",
     )  # fmt: skip
 
     def __init__(self, plain: Plain, *, keep_alive: bool) -> None:
@@ -56,6 +58,7 @@ class Cycle:
             self.hash = hashlib.sha256()
         self.story: Story | None = None
         self.response_complete = False
+        self.response_started = False
         self.disconnected = False
         self.message_event = _UNHEARD
 
@@ -86,11 +89,15 @@ class Connection(Protocol):
     """Whose requests they are."""
 
     def choose(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> Cycle | None:
-        """Begin a plain request."""
+        """Begin a plain request. Raises what ends the reading."""
         ...
 
-    def by_asgi(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Begin another; returns where its trailers go."""
+    def check(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """See whether a head is too large. Raises what ends the reading."""
+        ...
+
+    def by_asgi(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Begin another; False: it will come again. Raises what ends the reading."""
         ...
 
     def run(self, cycle: Cycle, body: Body) -> None:
@@ -109,7 +116,7 @@ class Connection(Protocol):
 class Incoming:
     """What the parser calls."""
 
-    __slots__ = ("_connection", "headers", "reading", "url")
+    __slots__ = ("_connection", "again", "body_open", "got", "headers", "large", "reading", "url")
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
@@ -117,6 +124,14 @@ class Incoming:
         self.headers: list[tuple[bytes, bytes]] = []
         self.reading: Cycle | None = None
         """The plain request whose body is being read."""
+        self.again = False
+        """The parser will say this request again."""
+        self.body_open = False
+        """A head is complete, and its request is not."""
+        self.got = False
+        """A head was complete, a request, or some of a body came, since this was last set."""
+        self.large = False
+        """The next head may be too large."""
 
     def end(self) -> None:
         """Forget the connection."""
@@ -128,26 +143,34 @@ class Incoming:
         self.url = b""
         self.headers = []
         self.reading = None
+        self.again = False
 
     def on_url(self, url: bytes) -> None:
         """Take the target, or a piece of it."""
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        self.headers.append((name.lower(), value))
+        """Take a header; no trailer."""
+        if not self.body_open:
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Choose the lane."""
         connection = self._connection
         if connection is None:
             return
+        self.got = True
+        if self.large:
+            connection.check(self.url, self.headers)
         self.reading = connection.choose(self.url, self.headers)
-        if self.reading is None:
-            self.headers = connection.by_asgi(self.url, self.headers)
+        if self.reading is None and not connection.by_asgi(self.url, self.headers):
+            self.again = True
+        else:
+            self.body_open = True
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
+        self.got = True
         if self.reading is not None:
             self.reading.take(body)
         elif self._connection is not None:
@@ -178,7 +201,8 @@ class Incoming:
     def on_message_complete(self) -> None:
         """Start the request."""
         cycle, self.reading = self.reading, None
-        if self._connection is None:
+        self.body_open, self.got = False, True
+        if self._connection is None or self.again:
             return
         if cycle is None:
             self._connection.asgi_complete()

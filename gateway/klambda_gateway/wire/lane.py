@@ -44,6 +44,7 @@ from klambda_gateway.wire.plain import (
     Respond,
     Starts,
     length_of,
+    names_host,
 )
 
 ACTION: Final = "lambda:InvokeFunction"
@@ -107,7 +108,8 @@ class Lane:
             or get(b"x-amz-invocation-type") not in _SYNCHRONOUS
             or get(b"x-amz-log-type") not in _LOG_TYPES
             or get(b"connection") not in CONNECTION
-            or self._is_url(get(b"host", b""))
+            or not names_host(fields)
+            or self._is_url(fields[b"host"])
         ):
             return None
         unsigned = get(b"x-amz-content-sha256") == UNSIGNED.encode()

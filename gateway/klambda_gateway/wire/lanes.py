@@ -1,4 +1,4 @@
-"""The two fast lanes as one: invocations by name first, then function URLs.
+"""The two fast lanes as one: invocations by name first, then function URLs; and none at all.
 
 Place: ``app`` makes one, ``protocol`` asks it. Not here: what either takes (``lane``, ``urllane``).
 """
@@ -31,3 +31,18 @@ class Lanes:
         if isinstance(plain.asked, Asked):
             return self._invocations.begin(plain, plain.asked, body, digest, respond)
         return self._urls.begin(plain, plain.asked, body, peer, respond)
+
+
+class NoLane:
+    """A ``FastLane`` that takes nothing: every request goes over ASGI."""
+
+    def look(self, method: bytes, url: bytes, headers: Headers) -> Plain | None:
+        """See ``FastLane``."""
+        del method, url, headers
+        return None
+
+    def begin(
+        self, plain: Plain, body: Body, digest: str, peer: str, respond: Respond
+    ) -> Story | None:
+        """See ``FastLane``."""
+        raise NotImplementedError

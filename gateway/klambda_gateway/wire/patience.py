@@ -6,10 +6,10 @@
 
 Place: between uvicorn's protocol and ours; ``wire.server`` calls ``sweep`` of every connection each
 few seconds, so that no request pays for a timer. Invariants: a connection whose bytes we ourselves
-hold back is not silent; what cannot be parsed is answered in JSON like every refusal; who pauses in
-an answer that is still being made has as long as the longest run, since the function waits with him
-under its own time limit.
-Not here: how much of a body is kept (``api.intake``), idle connections (``protocol``).
+hold back is not silent; who pauses in an answer that is still being made has as long as the longest
+run, since the function waits with him under its own time limit.
+Not here: how much of a body is kept (``api.intake``), idle connections (``protocol``), how a
+refusal is said (``parting``).
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from __future__ import annotations
 import enum
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-
 from klambda_core import errors, limits
-from klambda_core.errors import LambdaError
+from klambda_gateway.wire.parting import Parting
 
 HEAD_MAX: Final = 64 * limits.KIB
 """Bytes of a request's line and headers: what AWS's load balancers take."""
@@ -30,9 +28,7 @@ SILENCE_S: Final = 35.0
 """A little more than ``api.intake`` waits, who can say it better."""
 SWEEP_S: Final = 5.0
 PARTING_S: Final = 5.0
-PARTING_MAX: Final = 4 * limits.MIB
-"""How long, and how much, is read and thrown away behind a refusal: closing with bytes unread would
-reset the connection, and the client might never see the answer."""
+"""How long is read on behind a refusal."""
 
 
 class Phase(enum.Enum):
@@ -46,47 +42,62 @@ class Phase(enum.Enum):
 LIMITS_S: Final = {Phase.HEAD: HEAD_S, Phase.BODY: BODY_S}
 
 
-class Patient(HttpToolsProtocol):
+class Patient(Parting):
     """One connection, with limits to what it may keep us waiting for."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._heard = self.loop.time()
         self._head_bytes = 0
-        """Bytes of a head that is not complete."""
+        """Bytes since a whole head or a piece of a body came: of a head, of trailers."""
+        self._head_slack = 0
+        """Bytes before them that may belong to them."""
         self._waiting: tuple[Phase, float] | None = None
         """Since when a sweep has found it waiting for the same."""
         self._unread = 0
         """Bytes of answers that the last sweep found not taken."""
         self._took = self._behind = self._heard
         """When the client last took some, and since when it has been behind."""
-        self._refused: float | None = None
-        self._discarded = 0
 
     def phase(self) -> Phase:
         """Return what it waits for."""
-        cycle: Any = self.cycle
-        if cycle is not None and not cycle.response_complete:
-            return Phase.BODY if cycle.more_body else Phase.NOTHING
-        return Phase.HEAD if self.timeout_keep_alive_task is None else Phase.NOTHING
+        if self.pipeline:
+            return Phase.NOTHING  # somebody before it is being answered
+        if self.body_is_open():
+            return Phase.BODY
+        return Phase.NOTHING if self._under_way() or self.is_idle() else Phase.HEAD
+
+    def is_idle(self) -> bool:
+        """Tell whether nothing has come since the last answer."""
+        return self.timeout_keep_alive_task is not None
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; no more of a head than is sensible."""
+        """Take bytes."""
         self._heard = self.loop.time()
-        if self._refused is not None:
+        if self._last_word is not None:
             self._discard(len(data))
-            return
+        else:
+            self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """Read what came."""
         super().data_received(data)
-        if self.phase() is not Phase.HEAD:
-            self._head_bytes = 0
+
+    def head_grows(self, size: int) -> bool:
+        """Tell whether a head that ends in the next bytes may be too large."""
+        return self._head_bytes + self._head_slack + size > HEAD_MAX
+
+    def head_came(self, size: int, *, got: bool) -> None:
+        """Take note of bytes; ``got``: a head was complete in them, a request, or some of a body.
+
+        No more of a head, or of a body's trailers, is read than is sensible.
+        """
+        if got:
+            self._head_bytes, self._head_slack = 0, size
             return
-        self._head_bytes += len(data)
+        self._head_bytes += size
         if self._head_bytes > HEAD_MAX:
             self._refuse(errors.head_too_large(HEAD_MAX))
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
-        self._refuse(errors.serialization(msg))
 
     def resume_writing(self) -> None:
         """Note that the client takes what was held back."""
@@ -98,8 +109,8 @@ class Patient(HttpToolsProtocol):
         if self._takes_nothing(now):
             self.transport.abort()
             return
-        if self._refused is not None:
-            if now - self._refused > PARTING_S:
+        if self._last_word is not None:
+            if self._parted is not None and now - self._parted > PARTING_S:
                 self.transport.abort()
             return
         phase = self.phase()
@@ -129,20 +140,3 @@ class Patient(HttpToolsProtocol):
             self._refuse(errors.request_timed_out())
         else:
             self.transport.close()
-
-    def _refuse(self, error: LambdaError) -> None:
-        """Answer and say goodbye; what comes after is thrown away."""
-        if self.transport.is_closing() or self._refused is not None:
-            return
-        self._refused = self.loop.time()
-        body = error.body()
-        lines = [STATUS_LINE[error.status]]
-        headers = {**error.headers(), "Content-Length": str(len(body)), "Connection": "close"}
-        lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in headers.items()]
-        self.transport.write(b"".join((*lines, b"\r\n", body)))
-        self.transport.write_eof()
-
-    def _discard(self, size: int) -> None:
-        self._discarded += size
-        if self._discarded > PARTING_MAX:
-            self.transport.abort()

@@ -15,6 +15,7 @@ from klambda_gateway.bulk import Body
 from klambda_gateway.invoke.model import InvokeRequest
 from klambda_gateway.invoke.story import Done, Story
 from klambda_gateway.urls.door import Visit
+from klambda_gateway.wire.heads import HOST
 
 HEADERS_MAX: Final = 64
 """More of them are no plain request's."""
@@ -88,6 +89,12 @@ class FastLane(Protocol):
         ``respond`` is told once, maybe before this returns, unless the story is cancelled.
         """
         ...
+
+
+def names_host(fields: Mapping[bytes, bytes]) -> bool:
+    """Tell whether a head says which host it is for, as it must."""
+    host = fields.get(b"host")
+    return host is not None and HOST.fullmatch(host) is not None
 
 
 def length_of(fields: Mapping[bytes, bytes], most: int) -> int | None:

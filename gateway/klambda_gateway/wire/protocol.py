@@ -22,17 +22,24 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from klambda_core import errors
 from klambda_gateway.bulk import JOINED, Body, pieces_of, whole
 from klambda_gateway.wire.access import Access, AccessLog, client_of
+from klambda_gateway.wire.heads import Malformed, checked, size_of, without_upgrade
 from klambda_gateway.wire.incoming import Cycle, Incoming, head_of
 from klambda_gateway.wire.lingering import Lingering
-from klambda_gateway.wire.patience import Patient, Phase
+from klambda_gateway.wire.patience import HEAD_MAX, Patient
 from klambda_gateway.wire.plain import Answered, FastLane, Plain
 from klambda_obs import logs
 
 TIMER_SLACK_S: Final = 0.05
+NO_HTTP: Final = "Invalid HTTP request received."
 
 _log = logs.get("klambda.gateway.wire")
+
+
+class Closed(Exception):
+    """The connection is at its end: what follows is no request any more (RFC 9112, 9.6)."""
 
 
 class TwoLanes(Patient):
@@ -52,38 +59,71 @@ class TwoLanes(Patient):
         """The plain request that is not answered yet."""
         self._idle_since: float | None = None
 
-    def phase(self) -> Phase:
+    def is_idle(self) -> bool:
         """See ``patience``."""
-        cycle: Any = self.cycle
-        if self._incoming.reading is not None:
-            return Phase.BODY
-        if cycle is not None and not cycle.response_complete:
-            more = self._running is None and cycle.more_body
-            return Phase.BODY if more else Phase.NOTHING
-        return Phase.HEAD if self._idle_since is None else Phase.NOTHING
+        return self._idle_since is not None
+
+    def body_is_open(self) -> bool:
+        """See ``parting``."""
+        return self._incoming.body_open
 
     # --- what comes in: see ``incoming`` ----------------------------------------------------------
 
-    def data_received(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
         """Take bytes: what belongs to a large body past the parser, else through it."""
-        if self._incoming.bulky:
-            self._heard = self.loop.time()
-            rest = self._incoming.past_parser(data)
+        incoming = self._incoming
+        if incoming.bulky:
+            rest = incoming.past_parser(data)
             if rest is None:
                 return
-            self.parser = _parser(self._incoming)
+            self.parser = _parser(incoming)
             if not rest:
                 return
             data = rest
-        super().data_received(data)
+        self._idle_since = None
+        incoming.got, incoming.large = False, self.head_grows(len(data))
+        self._parse(data)
+        self.head_came(len(data), got=incoming.got)
+
+    def _parse(self, data: bytes) -> None:
+        left: bytes | memoryview = data
+        try:
+            while left:
+                try:
+                    self.parser.feed_data(left)
+                except httptools.HttpParserUpgrade as upgrade:
+                    left = memoryview(left)[upgrade.args[0] :]
+                    self._ignore_upgrade()
+                else:
+                    return
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            known = cause.error if isinstance(cause, Malformed) else None
+            self._refuse(known or errors.serialization(NO_HTTP))
+
+    def _ignore_upgrade(self) -> None:
+        """Let the parser read a head again, without what made it stop."""
+        incoming, parser = self._incoming, self.parser
+        head = without_upgrade(
+            parser.get_method(), incoming.url, parser.get_http_version(), incoming.headers
+        )
+        self.parser = _parser(incoming)
+        self.parser.feed_data(head)
+
+    def check(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """See whether a head is too large. Raises Malformed."""
+        if size_of(url, headers) > HEAD_MAX:
+            raise Malformed(errors.head_too_large(HEAD_MAX))
 
     def choose(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> Cycle | None:
-        """Begin a plain request."""
+        """Begin a plain request. Raises Closed."""
+        if self.transport.is_closing():
+            raise Closed
         plain = self._look(url, headers)
         if plain is None:
             return None
         self._running = cycle = Cycle(plain, keep_alive=self.parser.should_keep_alive())
-        self.cycle = cycle  # type: ignore[assignment]
+        self.cycle = self._answering = cycle  # type: ignore[assignment]
         return cycle
 
     def run(self, cycle: Cycle, body: Body) -> None:
@@ -91,7 +131,8 @@ class TwoLanes(Patient):
         if not self._begin(cycle, body):
             self._running = None
             cycle.response_complete = True  # so that uvicorn does not queue up behind it
-            self.by_asgi(self._incoming.url, self._incoming.headers, keep_alive=cycle.keep_alive)
+            self._to_uvicorn(self._incoming.url, self._incoming.headers)
+            self.cycle.keep_alive = cycle.keep_alive  # the parser may know no more
             super().on_body(whole(body))
             super().on_message_complete()
 
@@ -177,21 +218,22 @@ class TwoLanes(Patient):
 
     # --- uvicorn's lane ---------------------------------------------------------------------------
 
-    def by_asgi(
-        self,
-        url: bytes,
-        headers: list[tuple[bytes, bytes]],
-        keep_alive: bool | None = None,
-    ) -> list[tuple[bytes, bytes]]:
-        """Begin a request in uvicorn's way; returns its headers, to which trailers are added."""
+    def by_asgi(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Begin a request in uvicorn's way; False: not yet. Raises Malformed."""
+        parser = self.parser
+        if parser.should_upgrade() and parser.get_method() != b"CONNECT":
+            return False
+        self._to_uvicorn(*checked(parser.get_method(), url, parser.get_http_version(), headers))
+        return True
+
+    def _to_uvicorn(self, url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         super().on_message_begin()
         self.url = url
         for name, value in headers:
             super().on_header(name, value)
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # RFC 9110, 10.1.1
         super().on_headers_complete()
-        if keep_alive is not None:
-            self.cycle.keep_alive = keep_alive
-        return self.headers
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the wait of what runs."""
@@ -218,6 +260,9 @@ class TwoLanes(Patient):
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+            return
+        if self._last_word is not None:
+            self._part()
             return
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:

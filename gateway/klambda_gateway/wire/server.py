@@ -18,6 +18,7 @@ from typing import Final
 import uvicorn
 
 from klambda_gateway.wire.access import AccessLog, AccessLogged
+from klambda_gateway.wire.lanes import NoLane
 from klambda_gateway.wire.lingering import Asgi, Lingering
 from klambda_gateway.wire.patience import SWEEP_S, Patient
 from klambda_gateway.wire.plain import FastLane
@@ -48,7 +49,7 @@ class HttpServer(uvicorn.Server):
         self._listener = _listen(port)
         config = uvicorn.Config(
             served,
-            http=Patient if lane is None else two_lanes(lane, self.lingering, access),
+            http=two_lanes(lane or NoLane(), self.lingering, access),
             ws="none",
             lifespan="off",
             log_config=None,

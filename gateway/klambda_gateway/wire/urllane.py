@@ -38,6 +38,7 @@ from klambda_gateway.wire.plain import (
     Respond,
     Starts,
     length_of,
+    names_host,
 )
 
 METHODS: Final = frozenset((b"GET", b"POST", b"PUT", b"PATCH", b"DELETE"))
@@ -81,6 +82,7 @@ class UrlLane:
         if (
             length is None
             or len(fields) != len(headers)
+            or not names_host(fields)
             or not _UNUSUAL.isdisjoint(fields)
             or fields.get(b"connection") not in CONNECTION
         ):

@@ -40,6 +40,8 @@ def test_what_the_model_does_not_know_is_the_frameworks() -> None:
         "ExpiredTokenException",
         "RequestTimeoutException",
         "RequestHeaderSectionTooLargeException",
+        "NotImplementedException",
+        "HttpVersionNotSupportedException",
         "ServiceUnavailableException",
     }
 
