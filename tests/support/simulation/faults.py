@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 LINGER_S: Final = 10.0
 """A gateway that is asked to end takes no more for so long, and finishes."""
+NOTICED_S: Final = 20.0
+"""So long kernels and Kubernetes take to find out that a node has vanished (keep-alive, taints)."""
 
 Fault = Callable[[], bool]
 """Tells whether there was something to hit."""
@@ -32,6 +34,7 @@ class Faults:
             (plan.updates_every, self._update),
             (plan.cuts_every, self._cut),
             (plan.crashes_every, self._crash),
+            (plan.vanishes_every, self._vanish),
             (plan.deletions_every, self._deletion),
             (plan.kills_every, self._kill),
             (plan.restarts_every, self._restart),
@@ -55,8 +58,9 @@ class Faults:
         alive = [uid for uid, each in self._kubernetes.instances.items() if not each.dead]
         return self._chance.choice(alive) if alive else None
 
-    def _hit(self, where: str) -> None:
-        self._world.faulted[where] = self._world.last_fault = self._loop.time()
+    def _hit(self, where: str, lasts: float = 0.0) -> None:
+        self._world.faulted[where] = self._loop.time() + lasts
+        self._world.suspect(lasts)
 
     def _update(self) -> bool:
         self._world.update(self._chance.choice(sorted(self._world.functions)))
@@ -79,6 +83,16 @@ class Faults:
         self._hit(uid)
         self._world.orphan(self._kubernetes.instances[uid])
         self._kubernetes.crash(uid, ended=self._chance.random() < 0.3)
+        return True
+
+    def _vanish(self) -> bool:
+        """Its node is gone, and nobody is told."""
+        uid = self._instance()
+        if uid is None:
+            return False
+        self._hit(uid, lasts=NOTICED_S)  # requests go there until it has been noticed
+        self._world.orphan(self._kubernetes.instances[uid])
+        self._kubernetes.vanish(uid, noticed=NOTICED_S)
         return True
 
     def _deletion(self) -> bool:
@@ -132,6 +146,6 @@ class Faults:
             self._world.gateways[name].relist(self._kubernetes.everything())
 
     def _outage(self) -> bool:
-        self._world.last_fault = self._loop.time() + self._world.plan.outage
+        self._world.suspect(self._world.plan.outage)
         self._kubernetes.away_until = self._loop.time() + self._world.plan.outage
         return True

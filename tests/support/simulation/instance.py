@@ -178,6 +178,12 @@ class Instance:
         for wire in list(self.wires.values()):
             wire.cut(noticed=0.05)
 
+    def vanish(self, *, noticed: float) -> None:
+        """End as its node does: the far ends hear of it after so many seconds."""
+        self.dead = True
+        for wire in list(self.wires.values()):
+            wire.vanish(noticed=noticed)
+
     # --- frames -----------------------------------------------------------------------------------
 
     def _received(self, port: Port, frame: Frame) -> None:

@@ -246,6 +246,11 @@ class Kubernetes:
         else:
             self._loop.call_later(0.05 + self._chance.random(), self._run, uid, 1)
 
+    def vanish(self, uid: str, *, noticed: float) -> None:
+        """Let a pod's node go without a word; its pod is deleted when that has been noticed."""
+        self.instances[uid].vanish(noticed=noticed)
+        self.when_up(self.delete, uid, after=noticed)
+
     def _fail(self, uid: str) -> None:
         pod = self.pods.get(uid)
         if pod is not None:

@@ -34,6 +34,7 @@ class Plan:
     updates_every: float = 0.0
     cuts_every: float = 0.0
     crashes_every: float = 0.0
+    vanishes_every: float = 0.0
     deletions_every: float = 0.0
     kills_every: float = 0.0
     restarts_every: float = 0.0
@@ -69,6 +70,9 @@ class Verdict:
     """Failed requests that no fault explains."""
     faults: Counter[str] = field(default_factory=Counter)
     starved: float = 0.0
+    """The longest wait beside an idle instance, in seconds."""
+    queued: float = 0.0
+    """The longest wait for any instance."""
     longest: float = 0.0
     most: dict[str, int] = field(default_factory=dict)
     """By function: the most that ran at once."""

@@ -123,3 +123,9 @@ class Wire:
         if not quiet:
             self._loop.call_at(ends[0] + delays[0], self.link.connection_lost, None)
         self._loop.call_at(ends[1] + delays[1], self._lost, self.port)
+
+    def vanish(self, *, noticed: float) -> None:
+        """Break it without a word; the gateway's kernel finds out after so many seconds."""
+        if self.whole:
+            self.cut(quiet=True)
+            self._loop.call_later(noticed, self.link.connection_lost, None)

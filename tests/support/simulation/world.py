@@ -5,11 +5,10 @@ A `Plan` says how much of everything; `run(plan)` returns a `Verdict`. Who was p
 - every request has exactly one outcome (an answer, an error, or the connection that broke);
 - no request runs twice, no instance runs two at once;
 - a request fails only if its own instance, connection or gateway was hit while it was there;
-- nobody waits longer than 500 ms beside an instance that is idle and connected (starvation):
-  somebody who waits all the while, one and the same instance that does nothing all the while;
+- nobody waits beside an instance that is idle and connected;
 - of a function with reserved concurrency R no more than R run, but for milliseconds.
 
-Not here: what goes wrong (`faults`).
+Not here: what goes wrong (`faults`), waits (`waits`).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from random import Random
 from typing import Final
 
@@ -32,10 +31,10 @@ from tests.support.simulation.gateway import Gateway, Place
 from tests.support.simulation.instance import Instance
 from tests.support.simulation.kubernetes import NAMESPACE, Kubernetes, Stream
 from tests.support.simulation.plan import Caller, Plan, Request, Verdict
+from tests.support.simulation.waits import Waits
 from tests.support.virtualtime import run_virtual
 
 LEASE_S: Final = 15.0
-STARVED_S: Final = 0.5
 WATCH_S: Final = 0.05
 LOST_S: Final = 130.0
 """Beyond all limits of an invocation: a request that is open for so long has been forgotten."""
@@ -72,9 +71,8 @@ class World:
         self._above_since: dict[str, float] = {}
         self.faulted: dict[str, float] = {}
         """When an instance, or a gateway's connection to one, was last hit."""
-        self._available: dict[tuple[str, str], float] = {}
-        """Since when a gateway could have used an instance."""
-        self.last_fault = -1e9
+        self._waits = Waits(self.gateways, self.kubernetes, self.verdict)
+        self._last_fault = -1e9
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._background: set[asyncio.Task[None]] = set()
 
@@ -165,7 +163,7 @@ class World:
 
     def end_gateway(self, name: str, outcome: str) -> None:
         """End a gateway's process; this is what its callers see."""
-        self.last_fault = self._loop.time()
+        self.suspect()
         gateway = self.gateways.pop(name)
         self.kubernetes.streams.pop(name).cut()
         if name in self.taking:
@@ -178,6 +176,10 @@ class World:
         if name == self.leader:
             self._leaderless = self._loop.time()
             self._loop.call_later(LEASE_S, self._elect)
+
+    def suspect(self, lasts: float = 0.0) -> None:
+        """Note that something was hit, and for how long."""
+        self._last_fault = max(self._last_fault, self._loop.time() + lasts)
 
     def busy(self, name: str) -> bool:
         """Tell whether a gateway has requests."""
@@ -243,7 +245,7 @@ class World:
             each.admission.of_function((NAMESPACE, caller.function))
             for each in self.gateways.values()
         )
-        recent = self._loop.time() - self.last_fault < SUSPECT_S
+        recent = self._loop.time() - self._last_fault < SUSPECT_S
         if caller.reserved is None:
             self._judge_account(number)
         elif taken < caller.reserved and not recent:
@@ -348,22 +350,11 @@ class World:
             del self._where[number]
             self._stopped(self._function(instance))
 
-    # --- starvation -------------------------------------------------------------------------------
+    # --- watching ---------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         now = self._loop.time()
-        self._available = {
-            (name, uid): self._available.get((name, uid), now)
-            for name, gateway in self.gateways.items()
-            for uid in self._idle(name, gateway)
-        }
-        for (name, uid), since in self._available.items():
-            gateway = self.gateways[name]
-            pool = gateway.registry.pools[gateway.registry.records[uid].key]
-            if pool.waiters:
-                longest = min(waiter.since for waiter in pool.waiters.values())
-                since = max(since, longest, self.kubernetes.instances[uid].idle_since)
-                self.verdict.starved = max(self.verdict.starved, now - since)
+        self._waits.look(now)
         self._look_for_lost(now)
         self._loop.call_later(WATCH_S, self._watch)
 
@@ -372,19 +363,6 @@ class World:
         self.verdict.unanswered += len(lost)
         if lost and not self._done.done():
             self._done.set_result(None)
-
-    def _idle(self, name: str, gateway: Gateway) -> Iterator[str]:
-        """Yield the instances that do nothing and that this gateway could use.
-
-        Not one whose pod the watch has yet to show, nor one whose init died once; nor one whose
-        connection broke without a word, which is no wait beside an instance but one for its death.
-        """
-        for uid, record in gateway.registry.records.items():
-            each = self.kubernetes.instances.get(uid)
-            if each is None or each.dead or each.state != "idle":
-                continue
-            if record.serving and each.reaches(name):
-                yield uid
 
 
 def run(plan: Plan) -> Verdict:

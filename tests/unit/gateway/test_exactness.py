@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.simulation.plan import Caller, Plan, Verdict
-from tests.support.simulation.world import STARVED_S, run
+from tests.support.simulation.waits import STARVED_S
+from tests.support.simulation.world import run
 
 pytestmark = pytest.mark.timeout(600)
 """They take seconds; a crowded machine may take its time."""
@@ -42,6 +43,7 @@ def storm(seed: int, requests: int) -> Plan:
         updates_every=5,
         cuts_every=1.5,
         crashes_every=8,
+        vanishes_every=40,
         deletions_every=8,
         kills_every=25,
         restarts_every=40,
@@ -90,6 +92,15 @@ def test_cut_connections_never_make_a_request_run_twice() -> None:
 def test_in_a_storm_every_promise_is_kept() -> None:
     verdict = run(storm(seed=7, requests=5_000))
     assert_kept(verdict, 5_000)
+
+
+def test_nobody_waits_for_an_instance_whose_node_has_vanished() -> None:
+    """But for those who were sent there: what has become of them only time will tell."""
+    rare = (Caller(function="area", clients=6, think=0.5),)
+    verdict = run(Plan(seed=1, requests=1_500, callers=rare, vanishes_every=30, idle_seconds=5))
+    assert_kept(verdict, 1_500)
+    assert verdict.faults["vanish"] > 2
+    assert verdict.queued < 1.0, "half a second of silence, and a start"
 
 
 SHARED = (
