@@ -22,6 +22,7 @@ TESTS = (
     "tests/unit/gateway/auth",
     "tests/unit/gateway/instances",
     "tests/unit/gateway/routing",
+    "tests/unit/gateway/urls",
     "tests/unit/gateway_api/test_sigv4.py",
 )
 
