@@ -33,6 +33,8 @@ from klambda_gateway.wire.plain import Answered, FastLane, Plain
 from klambda_obs import logs
 
 TIMER_SLACK_S: Final = 0.05
+QUEUED_MAX: Final = 4
+"""Requests behind the one that runs; with so many no more is read."""
 NO_HTTP: Final = "Invalid HTTP request received."
 
 _log = logs.get("klambda.gateway.wire")
@@ -234,6 +236,8 @@ class TwoLanes(Patient):
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False  # RFC 9110, 10.1.1
         super().on_headers_complete()
+        if self.pipeline and len(self.pipeline) < QUEUED_MAX:
+            self.flow.resume_reading()  # who does not read hears of no hanging up
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the wait of what runs."""

@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar, cast
 
+from klambda_gateway.api.app import build_app
+from klambda_gateway.auth.gate import Gate
 from klambda_gateway.bulk import whole
 from klambda_gateway.wire.lane import Lane
 from klambda_gateway.wire.lanes import Lanes
+from klambda_gateway.wire.patience import Phase
 from klambda_gateway.wire.plain import Starts
 from klambda_gateway.wire.server import HttpServer
 from klambda_gateway.wire.urllane import UrlLane
@@ -27,6 +30,7 @@ from tests.unit.gateway.urls.rig import NONE, World, host_of
 from tests.unit.gateway_api import fakes
 
 WITHIN: Final = 60.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,12 @@ class Front:
     fields: bytes
     """Lines of a good head, but for the host and what is said of the body."""
     seen: Callable[[], list[bytes]]
-    """Take the bodies that the function was given."""
+    """Take the bodies that the function was given, or its queue."""
+    well: int = 200
+    """What says that it was."""
+    echoes: bool = False
+    world: Any = None
+    """What stands behind a URL."""
 
     def head(self, *lines: bytes, line: bytes = b"", host: bytes | None = None) -> bytes:
         """Return a head with these lines."""
@@ -60,14 +69,23 @@ class Front:
         """Return a good request."""
         return self.head(*lines, b"Content-Length: %d" % len(body)) + body
 
-    async def told(self, lane: str, segments: Sequence[bytes], *, direct: bool) -> list[Answer]:
-        """Send, and read all answers up to the connection's end."""
+    async def told(
+        self, lane: str, segments: Sequence[bytes], *, direct: bool, hang_up: bool = False
+    ) -> list[Answer]:
+        """Send, and read all answers up to the connection's end.
+
+        ``hang_up``: when the server waits for more, there is no more.
+        """
         server = self.servers[lane]
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 25)
         try:
-            sending = asyncio.create_task(_send(server, writer, segments, direct=direct))
+            sending = asyncio.create_task(
+                _send(server, writer, segments, direct=direct, hang_up=hang_up)
+            )
             async with asyncio.timeout(WITHIN):
-                answers = [each async for each in _answers(reader)]
+                answers = [each async for each in answers_of(reader)]
+            if direct:
+                await sending
             sending.cancel()
             return answers
         finally:
@@ -75,7 +93,12 @@ class Front:
 
 
 async def _send(
-    server: HttpServer, writer: asyncio.StreamWriter, segments: Sequence[bytes], *, direct: bool
+    server: HttpServer,
+    writer: asyncio.StreamWriter,
+    segments: Sequence[bytes],
+    *,
+    direct: bool,
+    hang_up: bool,
 ) -> None:
     if not direct:
         for segment in segments:
@@ -96,9 +119,21 @@ async def _send(
         connection.data_received(segment)
         for _ in range(3):
             await asyncio.sleep(0)
+    if hang_up:
+        await until(lambda: _waits(connection))
+        for _ in range(50):  # whoever answers without a body that is to come does it at once
+            await asyncio.sleep(0)
+        writer.write_eof()
 
 
-async def _answers(reader: asyncio.StreamReader) -> AsyncIterator[Answer]:
+def _waits(connection: Any) -> bool:
+    """Tell whether the server says no more unless more comes."""
+    under_way = connection.phase() is Phase.NOTHING and not connection.is_idle()
+    return bool(connection.transport.is_closing() or not under_way)
+
+
+async def answers_of(reader: asyncio.StreamReader) -> AsyncIterator[Answer]:
+    """Read answers up to the end."""
     while True:
         if reader.at_eof():
             return
@@ -111,7 +146,18 @@ async def _answers(reader: asyncio.StreamReader) -> AsyncIterator[Answer]:
         status, fields = int(head[9:12]), head.lower().split(b"\r\n")
         closes = b"connection: close" in fields
         length = next((int(f[15:]) for f in fields if f.startswith(b"content-length:")), 0)
-        yield Answer(status, await reader.readexactly(length), closes)
+        body = await reader.readexactly(length)
+        if b"transfer-encoding: chunked" in fields:
+            body = await _chunks(reader)
+        yield Answer(status, body, closes)
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    pieces = []
+    while size := int(await reader.readline(), 16):
+        pieces.append((await reader.readexactly(size + 2))[:-2])
+    assert await reader.readline() == b"\r\n"
+    return b"".join(pieces)
 
 
 @asynccontextmanager
@@ -125,15 +171,46 @@ async def invoked() -> AsyncIterator[Front]:
 
     async with lanes.doors() as opened:
         opened.world.handler = handle
-        head = lanes.request(b"", length=False, headers=[UNSIGNED])
-        line, host, *fields = head.rstrip().split(b"\r\n")
         yield Front(
             servers={"fast": opened.fast, "slow": opened.slow},
-            line=line,
-            host=host.partition(b": ")[2],
-            fields=b"".join([each + b"\r\n" for each in fields]),
+            **_signed(),
             seen=lambda: _taken(events),
+            echoes=True,
         )
+
+
+@asynccontextmanager
+async def queued() -> AsyncIterator[Front]:
+    """A function that is invoked by name, later."""
+    world = fakes.World()
+    one_key = Gate(
+        fakes.OneKey(), region=fakes.REGION, account_of=lambda _: fakes.ACCOUNT,
+        now=lambda: lanes.NOW,
+    )  # fmt: skip
+    served = replace(world.services, gate=one_key)
+    invocations = Lane(served, cast("Starts", None))
+    lane = Lanes(invocations, lanes.no_urls())
+    servers = {
+        "fast": HttpServer(build_app(served), port=0, grace_seconds=1, lane=lane),
+        "slow": HttpServer(build_app(served), port=0, grace_seconds=1),
+    }
+    async with lanes.serving(*servers.values()):
+        yield Front(
+            servers=servers,
+            **_signed(("X-Amz-Invocation-Type", "Event")),
+            seen=lambda: [each.payload for each in _taken(world.events.events)],
+            well=202,
+        )
+
+
+def _signed(*headers: tuple[str, str]) -> dict[str, Any]:
+    head = lanes.request(b"", length=False, headers=[UNSIGNED, *headers])
+    line, host, *fields = head.rstrip().split(b"\r\n")
+    return {
+        "line": line,
+        "host": host.partition(b": ")[2],
+        "fields": b"".join([each + b"\r\n" for each in fields]),
+    }
 
 
 UNSIGNED: Final = ("X-Amz-Content-SHA256", "UNSIGNED-PAYLOAD")
@@ -157,16 +234,18 @@ async def visited() -> AsyncIterator[Front]:
             host=host.encode(),
             fields=b"X-A: b\r\n",
             seen=lambda: [_body(each.payload) for each in _taken(world.invoker.requests)],
+            world=world,
         )
 
 
 @asynccontextmanager
 async def fronts() -> AsyncIterator[dict[str, Front]]:
-    """Both."""
+    """All of them."""
     async with AsyncExitStack() as stack:
         yield {
             "invoke": await stack.enter_async_context(invoked()),
             "url": await stack.enter_async_context(visited()),
+            "event": await stack.enter_async_context(queued()),
         }
 
 
@@ -181,3 +260,34 @@ def _taken(events: list[Any]) -> list[Any]:
     taken = events[:]
     events.clear()
     return taken
+
+
+class Opened:
+    """Fronts in a loop of their own."""
+
+    def __init__(self, runner: asyncio.Runner) -> None:
+        self._context: AbstractAsyncContextManager[dict[str, Front]] = fronts()
+        self.fronts = runner.run(self._context.__aenter__())
+        self._runner = runner
+
+    def run(self, talk: Coroutine[Any, Any, T]) -> T:
+        """Run in that loop."""
+        return self._runner.run(talk)
+
+    def told(
+        self,
+        front: str,
+        lane: str,
+        segments: Sequence[bytes],
+        *,
+        direct: bool,
+        hang_up: bool = False,
+    ) -> tuple[list[Answer], list[bytes]]:
+        """Return the answers, and what the function saw."""
+        its = self.fronts[front]
+        its.seen()
+        answers = self._runner.run(its.told(lane, segments, direct=direct, hang_up=hang_up))
+        return answers, its.seen()
+
+    def close(self) -> None:
+        self._runner.run(self._context.__aexit__(None, None, None))

@@ -14,8 +14,11 @@ from tools.compiled.modules import MODULES
 
 HERE = "tests/integration/gateway_dataplane"
 TESTS = (
+    f"{HERE}/test_broken_off.py",
     f"{HERE}/test_connections.py",
     f"{HERE}/test_dataplane_simulated.py",
+    f"{HERE}/test_generated_traffic.py",
+    f"{HERE}/test_smuggling.py",
     f"{HERE}/test_streams_simulated.py",
     f"{HERE}/test_two_lanes.py",
     "tests/unit/gateway/admission",

@@ -1,0 +1,261 @@
+"""Bodies that end before or after their answer, and refusals that wait: nothing runs that was not
+sent as a request, and every answer is one request's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import uvloop
+
+from klambda_core import limits
+from klambda_gateway.api import intake
+from klambda_gateway.wire import room
+from klambda_gateway.wire.patience import BODY_S, HEAD_MAX, PARTING_S, SILENCE_S
+from tests.integration.gateway_dataplane import lanes
+from tests.integration.gateway_dataplane.raw import (
+    WITHIN,
+    Answer,
+    Front,
+    Opened,
+    answers_of,
+    visited,
+)
+from tests.integration.gateway_dataplane.rig import until
+from tests.integration.gateway_dataplane.simulator import gated
+from tests.integration.gateway_dataplane.test_connections import connected
+
+WAYS = tuple(itertools.product(("invoke", "url", "event"), ("fast", "slow")))
+HIDDEN, FOLLOWER, PROBE = b'"hidden"', b'"follower"', b'"probe"'
+CHUNKED = b"Transfer-Encoding: chunked"
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Opened]:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        one = Opened(runner)
+        yield one
+        one.close()
+
+
+# --- answers in the middle of a body --------------------------------------------------------------
+
+
+@pytest.fixture
+def soon_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body is refused at 50 kB, and answered at 100 kB though more is to come."""
+    monkeypatch.setattr(limits, "PAYLOAD_SYNC_MAX", 50_000)
+    monkeypatch.setattr(room, "DISCARDED_MAX", 100_000)
+    monkeypatch.setattr(intake, "DISCARDED_MAX", 100_000)
+
+
+def poison(its: Front, size: int) -> bytes:
+    """A body in which every line begins a request."""
+    one = its.good(HIDDEN)
+    return one * (size // len(one))
+
+
+def uploads(its: Front, *lines: bytes) -> dict[str, tuple[bytes, bytes]]:
+    """A request with a long body, as what comes before and after its answer."""
+    body = poison(its, 400_000)
+    plain = its.head(*lines, b"Content-Length: %d" % len(body)) + body
+    size = len(its.good(HIDDEN))
+    pieces = (body[at : at + size] for at in range(0, len(body), size))
+    chunks = b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])
+    chunked = its.head(*lines, CHUNKED) + chunks + b"0\r\n\r\n"
+    return {"plain": (plain[:200_000], plain[200_000:]),
+            "chunked": (chunked[:200_000], chunked[200_000:])}  # fmt: skip
+
+
+async def early(its: Front, lane: str, before: bytes, after: bytes) -> list[Answer]:
+    """Send a part, read an answer, and only then send the rest; return all answers."""
+    async with connected(its.servers[lane]) as (reader, writer), asyncio.timeout(WITHIN):
+        writer.write(before)
+        answers = answers_of(reader)
+        first = await anext(answers)
+        writer.write(after)
+        return [first, *[each async for each in answers]]
+
+
+@pytest.mark.usefixtures("soon_too_large")
+@pytest.mark.parametrize("framing", ["plain", "chunked"])
+def test_the_rest_of_a_body_is_no_request(opened: Opened, framing: str) -> None:
+    for front, lane in WAYS:
+        its = opened.fronts[front]
+        its.seen()
+        before, after = uploads(its)[framing]
+        after += its.good(FOLLOWER) + its.good(PROBE, b"Connection: close")
+        answers = opened.run(early(its, lane, before, after))
+        assert [each.status for each in answers] == [413, its.well, its.well], (front, lane)
+        assert its.seen() == [FOLLOWER, PROBE]
+
+
+@pytest.mark.usefixtures("soon_too_large")
+def test_what_breaks_behind_its_answer_gets_no_second_one(opened: Opened) -> None:
+    for front, lane in WAYS:
+        its = opened.fronts[front]
+        before, _ = uploads(its)["chunked"]
+        after = b"\r\n".join([b"", b"no chunk", b""]) + its.good(HIDDEN)
+        answers = opened.run(early(its, lane, before, after))
+        assert [each.status for each in answers] == [413], (front, lane)
+        assert its.seen() == []
+
+
+@pytest.mark.usefixtures("soon_too_large")
+@pytest.mark.parametrize("framing", ["plain", "chunked"])
+def test_behind_an_answer_that_closes_nothing_is_read(opened: Opened, framing: str) -> None:
+    for front, lane in WAYS:
+        its = opened.fronts[front]
+        raw = b"".join(uploads(its, b"Connection: close")[framing]) + its.good(HIDDEN)
+        segments = [raw[at : at + 20_000] for at in range(0, len(raw), 20_000)]
+        answers, seen = opened.told(front, lane, segments, direct=True)
+        assert [(each.status, each.closes) for each in answers] == [(413, True)]
+        assert seen == []
+
+
+@pytest.mark.parametrize("size", [2, 200_000])
+def test_behind_a_refusal_that_closes_nothing_is_run(opened: Opened, size: int) -> None:
+    for lane in ("fast", "slow"):
+        its = opened.fronts["invoke"]
+        unknown = lanes.request(
+            b'"' + b"x" * size + b'"',
+            path="/2015-03-31/functions/nobody/invocations",
+            headers=[("Connection", "close"), ("X-Amz-Content-SHA256", "UNSIGNED-PAYLOAD")],
+        )
+        for raw in (unknown + its.good(HIDDEN), its.good(FOLLOWER) + unknown + its.good(HIDDEN)):
+            answers, seen = opened.told("invoke", lane, [raw[:-5], raw[-5:]], direct=True)
+            assert answers[-1].status == 404
+            assert answers[-1].closes
+            assert seen == [FOLLOWER] * (len(answers) - 1)
+
+
+def test_a_body_over_the_limit_is_answered_and_its_follower_too(opened: Opened) -> None:
+    for front, lane in (("invoke", "fast"), ("url", "fast"), ("event", "slow")):
+        its = opened.fronts[front]
+        body = poison(its, limits.PAYLOAD_SYNC_MAX + 10_000)
+        raw = its.good(body) + its.good(FOLLOWER) + its.good(PROBE, b"Connection: close")
+        segments = [raw[at : at + 250_000] for at in range(0, len(raw), 250_000)]
+        answers, seen = opened.told(front, lane, segments, direct=True)
+        assert [each.status for each in answers] == [413, its.well, its.well]
+        assert seen == [FOLLOWER, PROBE]
+
+
+# --- bodies that do not come ----------------------------------------------------------------------
+
+
+def halves(its: Front) -> list[bytes]:
+    """Requests without their end."""
+    large = b'"' + b"x" * 60_000 + b'"'
+    chunk = its.head(CHUNKED) + b"%x\r\n" % len(large) + large
+    return [
+        its.good(b'"12345"')[:-1],
+        its.good(large)[:-1],
+        its.good(large)[:-30_000],
+        its.good(large)[: -len(large)],
+        its.head(b"Content-Length: 3")[:-1],
+        chunk[:-1],
+        chunk + b"\r\n0\r\n",
+        chunk + b"\r\n0\r\nLate: 1\r\n\r",
+    ]
+
+
+def test_who_goes_in_the_middle_of_a_body_runs_nothing(opened: Opened) -> None:
+    async def gone(its: Front, lane: str, raw: bytes, *, reset: bool) -> None:
+        server = its.servers[lane]
+        async with connected(server) as (_, writer):
+            writer.write(raw)
+            await writer.drain()
+            await until(lambda: bool(server.server_state.connections))
+            if reset:
+                writer.transport.abort()
+            else:
+                writer.write_eof()
+            await until(lambda: not server.server_state.connections)
+            await until(lambda: not server.server_state.tasks)
+
+    for front, lane in WAYS:
+        its = opened.fronts[front]
+        for raw, reset in itertools.product(halves(its), (False, True)):
+            opened.run(gone(its, lane, raw, reset=reset))
+            assert its.seen() == [], (front, lane, raw[-20:])
+
+
+def test_who_goes_in_the_middle_of_a_second_one_has_run_the_first(opened: Opened) -> None:
+    async def talk(its: Front, lane: str, raw: bytes) -> int:
+        async with connected(its.servers[lane]) as (reader, writer), asyncio.timeout(WITHIN):
+            writer.write(its.good(FOLLOWER) + raw)
+            first = await anext(answers_of(reader))
+            writer.transport.abort()
+            await until(lambda: not its.servers[lane].server_state.connections)
+            return first.status
+
+    for front, lane in WAYS:
+        its = opened.fronts[front]
+        for raw in halves(its):
+            assert opened.run(talk(its, lane, raw)) == its.well
+            assert its.seen() == [FOLLOWER], (front, lane)
+
+
+# --- refusals behind what runs --------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def running(lane: str, behind: bytes) -> AsyncIterator[tuple[asyncio.StreamReader, Any, Any]]:
+    """An invocation that waits, with these bytes behind it: reader, gate, the server's end."""
+    gate = asyncio.Event()
+    async with lanes.doors() as opened:
+        opened.world.handler = gated(gate)
+        server = opened.fast if lane == "fast" else opened.slow
+        async with connected(server) as (reader, writer), asyncio.timeout(WITHIN):
+            writer.write(lanes.request(b"1"))
+            await until(lambda: any(each.runs for each in opened.world.instances.values()))
+            connection: Any = next(iter(server.server_state.connections))
+            connection.data_received(behind)
+            yield reader, gate, connection
+
+
+@pytest.mark.parametrize("lane", ["fast", "slow"])
+async def test_a_refusal_waits_as_long_as_what_runs(lane: str) -> None:
+    async with running(lane, b"garbage\r\n\r\n") as (reader, gate, connection):
+        now = connection.loop.time()
+        for seconds in (PARTING_S + 1, SILENCE_S + 1, BODY_S - 10):
+            connection.sweep(now + seconds)
+        connection.data_received(b"x" * (5 << 20))  # thrown away
+        assert not connection.transport.is_closing()
+        gate.set()
+        assert [each.status async for each in answers_of(reader)] == [200, 400]
+        await until(lambda: connection.transport.get_write_buffer_size() == 0)
+        connection.sweep(connection.loop.time() + PARTING_S + 1)
+        assert connection.transport.is_closing()
+
+
+@pytest.mark.parametrize("lane", ["fast", "slow"])
+@pytest.mark.parametrize("head", [b"X: " + b"a" * 100, b"X: a\r\n" * 20, b"\r\n" * 60])
+async def test_a_head_behind_what_runs_is_bounded(lane: str, head: bytes) -> None:
+    async with running(lane, b"POST / HTTP/1.1\r\n") as (reader, gate, connection):
+        if head.startswith(b"\r\n"):
+            connection.data_received(b"Host: a\r\n\r\n")
+        for _ in range(HEAD_MAX // len(head) + 2):
+            connection.data_received(head)
+        gate.set()
+        statuses = [each.status async for each in answers_of(reader)]
+        assert statuses == ([200, 403, 431] if head.startswith(b"\r\n") else [200, 431])
+
+
+@pytest.mark.parametrize("lane", ["fast", "slow"])
+async def test_who_hangs_up_with_more_behind_waits_for_none(lane: str) -> None:
+    async with visited() as its:
+        world = its.world
+        world.invoker.hold = True
+        async with connected(its.servers[lane]) as (_, writer):
+            writer.write(its.good(FOLLOWER) + its.good(HIDDEN))
+            await world.invoker.started.wait()
+            writer.transport.abort()
+            async with asyncio.timeout(WITHIN):
+                await until(lambda: world.invoker.cancelled)
+            await until(lambda: not its.servers[lane].server_state.connections)
+        assert its.seen() == [FOLLOWER]
