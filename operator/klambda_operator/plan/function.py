@@ -15,7 +15,7 @@ from klambda_operator.plan.publication import Publication, plan_publication
 from klambda_operator.plan.revision import Outcome, delete_ownerless, plan_revision
 from klambda_operator.plan.status import plan_broken, write_status
 
-CODE_PATIENCE_S = 5.0
+CODE_PATIENCE_S = 10.0
 """So long a new function's status may stay empty while its code is taken into the store."""
 
 

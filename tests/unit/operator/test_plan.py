@@ -65,7 +65,7 @@ def deployment_of(item: Function | Version, **changes: Any) -> Deployment:
     subject = subject_of_function(item) if isinstance(item, Function) else subject_of_version(item)
     body = birth(render(subject, target_of(item), WORLD))
     body["metadata"] |= {"uid": f"uid-of-{body['metadata']['name']}", "resourceVersion": "5"}
-    body["spec"]["progressDeadlineSeconds"] = 600
+    body["spec"]["strategy"] = {"type": "RollingUpdate"}
     body["spec"]["template"]["spec"]["schedulerName"] = "default-scheduler"
     return replace(seen.deployment(seen.project(DEPLOYMENT, body)), **changes)
 
@@ -119,9 +119,9 @@ class TestFunction:
     @pytest.mark.parametrize(
         ("age", "wait"),
         [
-            (0.0, 5.0),
-            (4.5, 0.5),
-            pytest.param(5.0, 0.0, id="its code is not there in time: that is said"),
+            (0.0, 10.0),
+            (9.5, 0.5),
+            pytest.param(10.0, 0.0, id="its code is not there in time: that is said"),
             pytest.param(-1.0, 0.0, id="our clock is behind the API server's"),
         ],
     )

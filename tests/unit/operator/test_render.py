@@ -115,6 +115,12 @@ def test_replicas_are_only_in_the_birth() -> None:
     assert not drifted(birth(manifest), manifest)
 
 
+def test_what_the_deployment_controller_notes_is_only_in_the_birth() -> None:
+    manifest, noted = rendered(), "deployment.kubernetes.io/revision"
+    assert noted not in manifest["metadata"]["annotations"]
+    assert birth(manifest)["metadata"]["annotations"][noted] == "1"
+
+
 def test_labels_of_the_user_never_hide_ours() -> None:
     labels = rendered(**FULL)["spec"]["template"]["metadata"]["labels"]
     assert labels["team"] == "blue"
