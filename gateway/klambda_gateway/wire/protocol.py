@@ -25,6 +25,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from klambda_core import errors
 from klambda_gateway.bulk import JOINED, Body, pieces_of, whole
 from klambda_gateway.wire.access import Access, AccessLog, client_of
+from klambda_gateway.wire.expectation import closes_unless_continued
 from klambda_gateway.wire.heads import Malformed, checked, size_of, without_upgrade
 from klambda_gateway.wire.incoming import Cycle, Incoming, head_of
 from klambda_gateway.wire.lingering import Lingering
@@ -60,6 +61,7 @@ class TwoLanes(Patient):
         self._running: Cycle | None = None
         """The plain request that is not answered yet."""
         self._idle_since: float | None = None
+        self._ending = False
 
     def is_idle(self) -> bool:
         """See ``patience``."""
@@ -236,8 +238,15 @@ class TwoLanes(Patient):
         if self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False  # RFC 9110, 10.1.1
         super().on_headers_complete()
+        if self.expect_100_continue:
+            closes_unless_continued(self.cycle, lambda: self._ending)
         if self.pipeline and len(self.pipeline) < QUEUED_MAX:
             self.flow.resume_reading()  # who does not read hears of no hanging up
+
+    def shutdown(self) -> None:
+        """Keep the connection no longer than for what runs."""
+        self._ending = True
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the wait of what runs."""

@@ -133,6 +133,31 @@ def test_behind_a_refusal_that_closes_nothing_is_run(opened: Opened, size: int) 
             assert seen == [FOLLOWER] * (len(answers) - 1)
 
 
+EXPECTING = b"Expect: 100-continue"
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 10", CHUNKED])
+def test_who_is_answered_instead_of_told_to_go_on_may_keep_his_body(
+    opened: Opened, framing: bytes
+) -> None:
+    for lane in ("fast", "slow"):
+        its = opened.fronts["invoke"]
+        unknown = its.head(EXPECTING, framing, line=b"PROPFIND /a HTTP/1.1")
+        answers, seen = opened.told("invoke", lane, [its.good(FOLLOWER) + unknown], direct=True)
+        assert [(each.status, each.closes) for each in answers] == [(200, False), (405, True)]
+        assert seen == [FOLLOWER]
+
+
+def test_who_does_not_expect_it_sends_his_body(opened: Opened) -> None:
+    for lane in ("fast", "slow"):
+        its = opened.fronts["invoke"]
+        unknown = its.head(b"Content-Length: 10", line=b"PROPFIND /a HTTP/1.1")
+        segments = [unknown, b"0123456789", its.good(PROBE, b"Connection: close")]
+        answers, seen = opened.told("invoke", lane, segments, direct=True)
+        assert [(each.status, each.closes) for each in answers] == [(405, False), (200, True)]
+        assert seen == [PROBE]
+
+
 def test_a_body_over_the_limit_is_answered_and_its_follower_too(opened: Opened) -> None:
     for front, lane in (("invoke", "fast"), ("url", "fast"), ("event", "slow")):
         its = opened.fronts[front]
@@ -142,6 +167,20 @@ def test_a_body_over_the_limit_is_answered_and_its_follower_too(opened: Opened) 
         answers, seen = opened.told(front, lane, segments, direct=True)
         assert [each.status for each in answers] == [413, its.well, its.well]
         assert seen == [FOLLOWER, PROBE]
+
+
+@pytest.mark.parametrize("lane", ["fast", "slow"])
+async def test_who_is_told_to_go_on_while_the_server_ends_is_the_last(lane: str) -> None:
+    async with lanes.doors() as opened:
+        server = opened.fast if lane == "fast" else opened.slow
+        async with connected(server) as (reader, writer), asyncio.timeout(WITHIN):
+            writer.write(lanes.request(b"12", headers=[("Expect", "100-continue")])[:-2])
+            answers = answers_of(reader)
+            assert (await anext(answers)).status == 100
+            for connection in list(server.server_state.connections):
+                connection.shutdown()
+            writer.write(b"12")
+            assert [(each.status, each.closes) async for each in answers] == [(200, True)]
 
 
 # --- bodies that do not come ----------------------------------------------------------------------
