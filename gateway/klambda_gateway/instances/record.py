@@ -45,6 +45,10 @@ COMPLETING_S: Final = 0.1
 """So long an invocation may wait for an instance that is completing (contract §1)."""
 _STARTING: Final = frozenset({Slot.ASSIGNING, Slot.INIT})
 _HELD: Final = _STARTING | {Slot.COMPLETING}
+ANSWER_S: Final = 1.0
+"""Who was asked to go answers within milliseconds; who has not by then may be beyond a broken
+connection, and cannot."""
+_DRAINS: Final = frozenset({Slot.DRAINING, Slot.DRAINED})
 _LEAVING: Final = frozenset({Slot.DRAINING, Slot.DRAINED, Slot.FAILED})
 _RUNNING: Final = frozenset({Slot.BUSY, Slot.COMPLETING})
 _BUSY: Final = _RUNNING | {Slot.DRAINING}
@@ -190,6 +194,11 @@ class Record:
         """Capacity that has arrived: connected, whatever it does now."""
         return self.linked and not self.spoilt and self.drain_asked is None
 
+    def going(self, now: float) -> bool:
+        """Tell whether its place is about to be free: it drains, or was asked to a moment ago."""
+        asked = self.drain_asked
+        return self.slot in _DRAINS or (asked is not None and now - asked < ANSWER_S)
+
     @property
     def drained(self) -> bool:
         """It has confirmed that it takes no more and runs nothing."""
@@ -220,6 +229,7 @@ class Record:
         self.boot = boot
         self.linked = True
         self.blocked = False
+        self.drain_asked = None  # on a connection that is no more: what came of it, the state says
         self._become(_slot(state), now)
 
     def unlink(self) -> None:

@@ -1,8 +1,9 @@
 """A full cluster: idle instances of other functions give way to pods that find no node.
 
 Place: the leader's tick begins here; the choice is ``room``'s. Those who give way are drained as
-any idle instance and let go by the same tick. Invariant: what gave way counts for some seconds,
-though its pod is gone: the scheduler has not looked again yet.
+any idle instance and let go by the same tick. Invariants: what gave way counts for some seconds,
+though its pod is gone: the scheduler has not looked again yet; who was asked and does not answer,
+as when its node has vanished, does not count, and others are asked.
 Not here: telling who waits in vain (``demand``).
 """
 
@@ -13,7 +14,7 @@ from typing import Final
 
 from klambda_gateway.instances.deployments import DeploymentFacts
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
-from klambda_gateway.instances.record import Record, Slot
+from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.scale.decide import Spec
 from klambda_gateway.scale.room import Guest, Homeless, give_way
@@ -22,7 +23,6 @@ from klambda_obs import logs
 
 SETTLE_S: Final = 3.0
 """From giving way until the scheduler has given the place away."""
-_LEAVING: Final = frozenset({Slot.DRAINING, Slot.DRAINED})
 
 _log = logs.get("klambda.gateway.crowding")
 
@@ -64,8 +64,12 @@ class Crowding:
         ]
         if not homeless:
             return False
-        self._gave = {uid: it for uid, it in self._gave.items() if now - it[1] < SETTLE_S}
-        leaving = {each.uid: each for each in self._leaving()}
+        self._gave = {
+            uid: (guest, at)
+            for uid, (guest, at) in self._gave.items()
+            if now - at < SETTLE_S and not self._mute(uid, now)
+        }
+        leaving = {each.uid: each for each in self._leaving(now)}
         leaving |= {uid: guest for uid, (guest, _) in self._gave.items()}
         chosen = give_way(
             homeless, self._guests(), leaving.values(), now=now, patience=self._patience
@@ -92,11 +96,15 @@ class Crowding:
             for since, record in found[:spare]:
                 yield self._guest(record, since)
 
-    def _leaving(self) -> Iterable[Guest]:
+    def _leaving(self, now: float) -> Iterable[Guest]:
         for record in self._registry.records.values():
-            asked = record.drain_asked is not None or record.slot in _LEAVING
-            if asked or (record.pod is not None and record.pod.deleting):
+            if record.going(now) or (record.pod is not None and record.pod.deleting):
                 yield self._guest(record, 0.0)
+
+    def _mute(self, uid: str, now: float) -> bool:
+        """Tell whether it was asked to go and has not answered."""
+        record = self._registry.records.get(uid)
+        return record is not None and record.drain_asked is not None and not record.going(now)
 
     def _guest(self, record: Record, since: float) -> Guest:
         pod = record.pod

@@ -102,10 +102,10 @@ class Shares:
     def _make_room(self, key: DeploymentKey, share: Share, count: int) -> None:
         pools = [self._registry.pools.get(each) for each in share.deployments if each != key]
         idle: list[tuple[bool, float, Record]] = []
-        asked = 0
+        asked, now = 0, self._registry.clock()
         for pool in pools:
             if pool is not None:
-                asked += sum(1 for each in pool.records.values() if _leaving(each))
+                asked += sum(1 for each in pool.records.values() if _leaving(each, now))
                 idle += [
                     (pool.key in share.serving, record.idle_since or 0.0, record)
                     for record in _spare(pool, kept=pool.key in share.serving)
@@ -121,9 +121,9 @@ def _unexplained(record: Record, now: float) -> bool:
     return record.drained and record.drain_asked is None and now - (since or 0.0) < NEWS_S
 
 
-def _leaving(record: Record) -> bool:
-    """Tell whether it was asked to go and has not answered yet."""
-    return record.linked and record.drain_asked is not None and not record.spoilt
+def _leaving(record: Record, now: float) -> bool:
+    """Tell whether it was asked to go a moment ago and has not answered yet."""
+    return record.linked and not record.spoilt and record.going(now)
 
 
 def _spare(pool: InstancePool, *, kept: bool) -> list[Record]:

@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts, pod_facts
 from klambda_gateway.instances.pool import Pool
-from klambda_gateway.instances.record import ON_DEMAND, PROVISIONED, Record, Slot
+from klambda_gateway.instances.record import ANSWER_S, ON_DEMAND, PROVISIONED, Record, Slot
 
 KEY = DeploymentKey("default", "area-latest-1")
 POD = PodFacts(namespace="default", name="p", uid="u", deployment=KEY.name)
@@ -183,6 +183,29 @@ def test_a_drain_asked_keeps_requests_away_unless_a_run_came_first() -> None:
     record.ask_drain(3.0)
     record.told("drained", 2, 3.1)
     record.told("draining", 2, 3.2)
+    assert record.drained
+
+
+def test_who_was_asked_to_drain_is_going_until_it_should_have_answered() -> None:
+    record = fresh()
+    assert not record.going(2.0)
+    record.ask_drain(2.0)
+    assert record.going(2.0)
+    assert not record.going(2.0 + ANSWER_S)
+    record.told("drained", 1, 9.0)
+    assert record.going(9.0)
+
+
+def test_a_drain_asked_on_a_lost_connection_is_forgotten() -> None:
+    """It may never have come; if it has, the instance says so."""
+    record = fresh()
+    record.ask_drain(2.0)
+    record.unlink()
+    record.link("boot-1", "idle", 3.0)
+    assert record.free
+    record.ask_drain(4.0)
+    record.unlink()
+    record.link("boot-1", "drained", 5.0)
     assert record.drained
 
 

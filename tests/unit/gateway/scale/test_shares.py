@@ -5,7 +5,7 @@ from __future__ import annotations
 from klambda_gateway.instances.deployments import DeploymentFacts
 from klambda_gateway.instances.family import Families
 from klambda_gateway.instances.pods import DeploymentKey, PodFacts
-from klambda_gateway.instances.record import PROVISIONED, Record
+from klambda_gateway.instances.record import ANSWER_S, PROVISIONED, Record
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.scale.shares import Share, Shares
 
@@ -99,6 +99,16 @@ def test_idle_ones_give_way_superseded_first_then_the_longest_idle() -> None:
     assert cluster.drained == ["first"], "who is asked already is enough"
     assert cluster.shares.room(third, 9) == 0
     assert cluster.drained == ["first", "second", "serving"]
+
+
+def test_who_was_asked_and_does_not_answer_is_not_waited_for() -> None:
+    cluster = Cluster(2)
+    cluster.instance("vanished", OLD, "idle")
+    cluster.instance("second", OLD, "idle")
+    assert cluster.shares.room(NEW, 1) == 0
+    cluster.time += ANSWER_S
+    assert cluster.shares.room(NEW, 1) == 0, "it may run something yet"
+    assert cluster.drained == ["vanished", "second"]
 
 
 def test_provisioned_and_running_ones_stay() -> None:
