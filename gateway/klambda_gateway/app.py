@@ -19,7 +19,7 @@ from functools import partial
 from klambda_core.names import object_name
 from klambda_core.urls import url_id
 from klambda_gateway.admission.concurrency import Admission
-from klambda_gateway.admission.elsewhere import Elsewhere, elsewhere
+from klambda_gateway.admission.elsewhere import elsewhere
 from klambda_gateway.admission.unreserved import Unreserved
 from klambda_gateway.api.app import build_app
 from klambda_gateway.api.call import Services
@@ -335,7 +335,7 @@ class Gateway:
         """Return the name of a Function object, of one that does not exist as the API names it."""
         return self.mirrors.find(namespace, function_name) or object_name(function_name)
 
-    def _others(self, function: Function) -> Elsewhere:
+    def _others(self, function: Function) -> int:
         return elsewhere(self.registry, self.families.of(function))
 
     def _retired(self, keys: frozenset[DeploymentKey]) -> None:

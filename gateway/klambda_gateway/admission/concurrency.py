@@ -5,8 +5,8 @@ ready again (``end``), not only until the answer is out: that is what Lambda cou
 function over all its versions, and per namespace (= account) over all functions that reserve
 nothing: those share what the others have not reserved.
 Invariants: a permit is given back exactly once; reserved 0 always throttles. At its limit a request
-waits up to 100 ms for a run whose answer is already out, so that a closed loop of as many clients
-as the limit never sees a 429.
+waits up to 100 ms for a run whose answer is out, or whose instance is to tell another gateway's end
+of it, so that a closed loop of as many clients as the limit never sees a 429.
 Not here: other gateways' runs (``others``, ``unreserved``: as instances report), rate limits.
 """
 
@@ -18,14 +18,13 @@ from typing import Final, Protocol
 
 from klambda_core.errors import REASON_ACCOUNT, REASON_RESERVED, LambdaError, throttled
 from klambda_core.limits import CONCURRENT_EXECUTIONS
-from klambda_gateway.admission.elsewhere import NOTHING, Elsewhere
 from klambda_gateway.admission.unreserved import Alone
 from klambda_gateway.instances.family import Function
 
-COMPLETING_PATIENCE_S: Final = 0.1
-"""design/data-plane.md, "Reserved concurrency R"."""
-NEWS_PATIENCE_S: Final = 0.02
-"""How long the word of an instance that another gateway's run is over may be on its way."""
+PATIENCE_S: Final = 0.1
+"""For a place that may be free (design/data-plane.md, "Reserved concurrency R"). The word of an
+instance that another gateway's run is over takes a millisecond, and on a crowded machine more than
+20: one in 10^5 calls of a closed loop within R was refused with that."""
 RETRY_AFTER_S: Final = 1
 
 Pot = tuple[str, str]
@@ -48,7 +47,7 @@ class Shared(Protocol):
         """Return how many of them other gateways run at the most; asked with each request."""
         ...
 
-    def elsewhere(self, account: str) -> Elsewhere:
+    def elsewhere(self, account: str) -> int:
         """Return how many of them other gateways run."""
         ...
 
@@ -94,7 +93,7 @@ class Admission:
         self,
         *,
         unreserved: Shared | None = None,
-        others: Callable[[Function], Elsewhere] = lambda _: NOTHING,
+        others: Callable[[Function], int] = lambda _: 0,
     ) -> None:
         """``others``: instances of a function that other gateways' requests occupy."""
         self._unreserved: Shared = unreserved or Alone(lambda _: CONCURRENT_EXECUTIONS)
@@ -125,7 +124,7 @@ class Admission:
         full = self._full(function, limit, draws)
         if full is None:
             return self._permit(function, draws)
-        if limit != 0 and self._patience(full):
+        if limit != 0 and self._may_be_free(full):
             return None
         raise _throttled(full)
 
@@ -157,36 +156,31 @@ class Admission:
         """Return what leaves no room, if something does."""
         if limit is not None:
             taken = self._taken.get(function, 0)
-            if taken >= limit or taken + self._others(function).running >= limit:
+            if taken >= limit or taken + self._others(function) >= limit:
                 return function
         if draws:
             account = function[0]
             pot = account_pot(account)
             left = self._unreserved.of(account) - self._taken.get(pot, 0)
             if left <= self._unreserved.most(account) and (
-                left <= 0 or left <= self._unreserved.elsewhere(account).running
+                left <= 0 or left <= self._unreserved.elsewhere(account)
             ):
                 return pot
         return None
 
-    def _elsewhere(self, pot: Pot) -> Elsewhere:
+    def _elsewhere(self, pot: Pot) -> int:
         return self._others(pot) if pot[1] else self._unreserved.elsewhere(pot[0])
 
-    def _patience(self, pot: Pot) -> float:
-        """How long a place may be free soon, in seconds."""
-        others = self._elsewhere(pot)
-        if self._completing.get(pot) or others.completing:
-            return COMPLETING_PATIENCE_S
-        return NEWS_PATIENCE_S if others.running else 0.0
+    def _may_be_free(self, pot: Pot) -> bool:
+        """Tell whether a place may be free soon: an answer is out, or others run."""
+        return bool(self._completing.get(pot)) or self._elsewhere(pot) > 0
 
     async def _patiently(self, function: Function, limit: int | None, draws: bool) -> Pot | None:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        deadline = loop.time() + PATIENCE_S
         while (full := self._full(function, limit, draws)) is not None:
-            deadline = began + self._patience(full)
-            if loop.time() >= deadline:
+            if not self._may_be_free(full) or loop.time() >= deadline:
                 break
-            # When nothing came: what was busy may be completing by now.
             await self._room_made(full, deadline)
         return full
 

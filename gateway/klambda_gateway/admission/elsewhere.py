@@ -8,31 +8,16 @@ and what bounds a function's concurrency is how many instances it has (``scale.s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
 
 from klambda_gateway.instances.pods import DeploymentKey
-from klambda_gateway.instances.record import Slot
 from klambda_gateway.instances.registry import Registry
 
 
-class Elsewhere(NamedTuple):
-    """Instances that run what other gateways sent."""
-
-    running: int = 0
-    completing: int = 0
-    """Of those: the answer has left, the runtime is not back."""
-
-
-NOTHING: Final = Elsewhere()
-
-
-def elsewhere(registry: Registry, deployments: Iterable[DeploymentKey]) -> Elsewhere:
-    """Count over all Deployments of a function."""
-    running = completing = 0
-    for key in deployments:
-        pool = registry.pools.get(key)
-        for record in pool.records.values() if pool is not None else ():
-            if record.abroad:
-                running += 1
-                completing += record.slot is Slot.COMPLETING
-    return Elsewhere(running, completing)
+def elsewhere(registry: Registry, deployments: Iterable[DeploymentKey]) -> int:
+    """Count the instances of a function, in all its Deployments, that others' runs occupy."""
+    return sum(
+        record.abroad
+        for key in deployments
+        if (pool := registry.pools.get(key)) is not None
+        for record in pool.records.values()
+    )

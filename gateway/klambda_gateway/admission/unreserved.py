@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from klambda_gateway.admission.elsewhere import Elsewhere
 from klambda_gateway.instances.abroad import Abroad
 from klambda_gateway.instances.family import Families, Function
 from klambda_gateway.routing.table import Entry
@@ -55,15 +54,14 @@ class Unreserved:
         """Return how many other gateways' runs draw on the pool at the most."""
         return self._abroad.running(account)
 
-    def elsewhere(self, account: str) -> Elsewhere:
+    def elsewhere(self, account: str) -> int:
         """Return how many other gateways' runs draw on the pool."""
-        running, completing = self._abroad.running(account), self._abroad.completing(account)
-        for function in self._reserved.get(account, ()):
-            for key in self._families.of(function):
-                own, ending = self._abroad.of(key)
-                running -= own
-                completing -= ending
-        return Elsewhere(running, completing)
+        own = (
+            self._abroad.of(key)
+            for function in self._reserved.get(account, ())
+            for key in self._families.of(function)
+        )
+        return self._abroad.running(account) - sum(own)
 
 
 class Alone:
@@ -80,6 +78,6 @@ class Alone:
         """See ``Unreserved``."""
         return 0
 
-    def elsewhere(self, _: str) -> Elsewhere:
+    def elsewhere(self, _: str) -> int:
         """See ``Unreserved``."""
-        return Elsewhere()
+        return 0

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from klambda_core.errors import LambdaError
 from klambda_gateway.admission.concurrency import Admission
-from klambda_gateway.admission.elsewhere import Elsewhere, elsewhere
+from klambda_gateway.admission.elsewhere import elsewhere
 from klambda_gateway.admission.unreserved import Unreserved
 from klambda_gateway.bulk import Body, whole
 from klambda_gateway.instances.assignment import Assignments
@@ -267,7 +267,7 @@ class Gateway:
     def link(self) -> Link:
         return self.server.accept()
 
-    def _others(self, function: Function) -> Elsewhere:
+    def _others(self, function: Function) -> int:
         return elsewhere(self.registry, self.families.of(function))
 
     def _share(self, key: DeploymentKey) -> Share | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from klambda_core.errors import REASON_ACCOUNT, REASON_RESERVED, LambdaError
 from klambda_gateway.admission.concurrency import Admission, Permit
-from klambda_gateway.admission.elsewhere import Elsewhere, elsewhere
+from klambda_gateway.admission.elsewhere import elsewhere
 from klambda_gateway.admission.unreserved import Alone
 from klambda_gateway.instances.pods import DeploymentKey
 from klambda_gateway.instances.registry import Registry
@@ -62,20 +62,20 @@ async def test_a_namespace_may_have_another_limit() -> None:
 
 
 async def test_what_other_gateways_run_counts_for_a_reservation() -> None:
-    admission = Admission(others=lambda _: Elsewhere(running=2))
+    admission = Admission(others=lambda _: 2)
     assert await reason(admission, 2) == REASON_RESERVED
     await admission.enter(FN, 3)
 
 
 async def test_news_that_another_gateways_run_is_over_lets_one_in() -> None:
-    others = Elsewhere(running=1, completing=1)
+    others = 1
     admission = Admission(others=lambda _: others)
     entering = [asyncio.create_task(admission.enter(FN, 1)) for _ in range(2)]
     await asyncio.sleep(0)
     admission.news()
     await asyncio.sleep(0)
     assert not any(each.done() for each in entering), "no room yet"
-    others = Elsewhere()
+    others = 0
     admission.news()
     results = await asyncio.gather(*entering, return_exceptions=True)
     assert {type(each) for each in results} == {Permit, LambdaError}
@@ -83,18 +83,18 @@ async def test_news_that_another_gateways_run_is_over_lets_one_in() -> None:
 
 
 async def test_room_for_two_lets_two_in() -> None:
-    others = Elsewhere(running=2, completing=2)
+    others = 2
     admission = Admission(others=lambda _: others)
     entering = [asyncio.create_task(admission.enter(FN, 2)) for _ in range(2)]
     await asyncio.sleep(0)
-    others = Elsewhere()
+    others = 0
     admission.news()
     await asyncio.gather(*entering)
     assert admission.of_function(FN) == 2
 
 
 async def test_a_reservation_of_nothing_is_refused_at_once() -> None:
-    admission = Admission(others=lambda _: Elsewhere(running=1, completing=1))
+    admission = Admission(others=lambda _: 1)
     with pytest.raises(LambdaError):
         admission.enter_now(FN, 0)
 
@@ -107,9 +107,9 @@ def test_what_runs_elsewhere_is_counted_over_the_functions_deployments() -> None
     ):
         record = registry.link(f"u{number}", key, boot="b", state=state)
     record.attempt = "ours"
-    assert elsewhere(registry, keys) == Elsewhere(running=2, completing=1)
-    assert elsewhere(registry, keys[:1]) == Elsewhere(running=1)
-    assert elsewhere(registry, [DeploymentKey("default", "none")]) == Elsewhere()
+    assert elsewhere(registry, keys) == 2
+    assert elsewhere(registry, keys[:1]) == 1
+    assert elsewhere(registry, [DeploymentKey("default", "none")]) == 0
 
 
 async def test_a_permit_counts_until_its_attempt_is_over() -> None:
