@@ -77,11 +77,15 @@ class Front:
         ``hang_up``: when the server waits for more, there is no more.
         """
         server = self.servers[lane]
+        before = set(server.server_state.connections)
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 25)
         try:
-            sending = asyncio.create_task(
-                _send(server, writer, segments, direct=direct, hang_up=hang_up)
-            )
+            if direct:
+                [its] = await appeared(server, before)
+                told = _feed(its, writer, segments, hang_up=hang_up)
+            else:
+                told = _send(writer, segments)
+            sending = asyncio.create_task(told)
             async with asyncio.timeout(WITHIN):
                 answers = [each async for each in answers_of(reader)]
             if direct:
@@ -92,27 +96,24 @@ class Front:
             writer.transport.abort()
 
 
-async def _send(
-    server: HttpServer,
-    writer: asyncio.StreamWriter,
-    segments: Sequence[bytes],
-    *,
-    direct: bool,
-    hang_up: bool,
+async def appeared(server: HttpServer, before: set[Any]) -> set[Any]:
+    """Wait for a server's end of a new connection.
+
+    A client's port does not tell: one that was cut may be in use again before the server knows.
+    """
+    await until(lambda: bool(server.server_state.connections - before))
+    return server.server_state.connections - before
+
+
+async def _send(writer: asyncio.StreamWriter, segments: Sequence[bytes]) -> None:
+    for segment in segments:
+        writer.write(segment)
+        await writer.drain()
+
+
+async def _feed(
+    connection: Any, writer: asyncio.StreamWriter, segments: Sequence[bytes], *, hang_up: bool
 ) -> None:
-    if not direct:
-        for segment in segments:
-            writer.write(segment)
-            await writer.drain()
-        return
-    port = writer.get_extra_info("sockname")[1]
-
-    def its() -> Any:
-        every: Any = server.server_state.connections
-        return next((each for each in every if each.client and each.client[1] == port), None)
-
-    await until(lambda: its() is not None)
-    connection = its()
     for segment in segments:
         if connection.transport.is_closing():
             return  # as a transport does that reads no more

@@ -23,6 +23,7 @@ from tests.integration.gateway_dataplane.raw import (
     Front,
     Opened,
     answers_of,
+    appeared,
     visited,
 )
 from tests.integration.gateway_dataplane.rig import until
@@ -126,11 +127,29 @@ def test_behind_a_refusal_that_closes_nothing_is_run(opened: Opened, size: int) 
             path="/2015-03-31/functions/nobody/invocations",
             headers=[("Connection", "close"), ("X-Amz-Content-SHA256", "UNSIGNED-PAYLOAD")],
         )
-        for raw in (unknown + its.good(HIDDEN), its.good(FOLLOWER) + unknown + its.good(HIDDEN)):
-            answers, seen = opened.told("invoke", lane, [raw[:-5], raw[-5:]], direct=True)
-            assert answers[-1].status == 404
-            assert answers[-1].closes
-            assert seen == [FOLLOWER] * (len(answers) - 1)
+        for before in (0, 1):
+            raw = its.good(FOLLOWER) * before + unknown + its.good(HIDDEN)
+            for segments in ([raw], [raw[:-5], raw[-5:]], [raw[:-999], raw[-999:]]):
+                answers, seen = opened.told("invoke", lane, segments, direct=True)
+                assert [each.status for each in answers] == [200] * before + [404]
+                assert answers[-1].closes
+                assert seen == [FOLLOWER] * before
+
+
+@pytest.mark.parametrize("size", [2, 200_000])
+@pytest.mark.parametrize("close", [False, True])
+def test_what_the_fast_lane_declines_at_its_end_keeps_its_connection(
+    opened: Opened, size: int, close: bool
+) -> None:
+    for lane in ("fast", "slow"):
+        its = opened.fronts["invoke"]
+        headers = [("Connection", "close")] if close else []
+        wrong = lanes.request(b'"' + b"x" * size + b'"', secret="x" * 40, headers=headers)
+        raw = wrong + its.good(PROBE, b"Connection: close")
+        for segments in ([raw], [raw[:900], raw[900:]]):
+            answers, seen = opened.told("invoke", lane, segments, direct=True)
+            assert [each.status for each in answers] == ([403] if close else [403, 200])
+            assert seen == ([] if close else [PROBE])
 
 
 EXPECTING = b"Expect: 100-continue"
@@ -205,10 +224,11 @@ def halves(its: Front) -> list[bytes]:
 def test_who_goes_in_the_middle_of_a_body_runs_nothing(opened: Opened) -> None:
     async def gone(its: Front, lane: str, raw: bytes, *, reset: bool) -> None:
         server = its.servers[lane]
+        before = set(server.server_state.connections)
         async with connected(server) as (_, writer):
+            await appeared(server, before)
             writer.write(raw)
             await writer.drain()
-            await until(lambda: bool(server.server_state.connections))
             if reset:
                 writer.transport.abort()
             else:
@@ -237,6 +257,19 @@ def test_who_goes_in_the_middle_of_a_second_one_has_run_the_first(opened: Opened
         for raw in halves(its):
             assert opened.run(talk(its, lane, raw)) == its.well
             assert its.seen() == [FOLLOWER], (front, lane)
+
+
+@pytest.mark.parametrize("lane", ["fast", "slow"])
+async def test_what_waits_for_a_broken_body_waits_no_longer(lane: str) -> None:
+    async with visited() as its:
+        server = its.servers[lane]
+        async with connected(server) as (reader, writer), asyncio.timeout(WITHIN):
+            writer.write(its.head(CHUNKED) + b"2\r\n{}\r\n")
+            await until(lambda: bool(server.server_state.tasks))
+            writer.write(b"no chunk\r\n")
+            assert [each.status async for each in answers_of(reader)] == [400]
+            await until(lambda: not server.server_state.tasks)
+            assert server.server_state.connections, "the client is still there"
 
 
 # --- refusals behind what runs --------------------------------------------------------------------
@@ -283,6 +316,22 @@ async def test_a_head_behind_what_runs_is_bounded(lane: str, head: bytes) -> Non
         gate.set()
         statuses = [each.status async for each in answers_of(reader)]
         assert statuses == ([200, 403, 431] if head.startswith(b"\r\n") else [200, 431])
+
+
+@pytest.mark.parametrize("lane", ["fast", "slow"])
+@pytest.mark.parametrize("behind", [b"Content-Length: 5", CHUNKED])
+async def test_who_sends_slowly_behind_what_runs_does_not_end_it(lane: str, behind: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%b\r\n\r\n" % behind
+    async with running(lane, head) as (reader, gate, connection):
+        now = connection.loop.time()
+        for seconds in (SILENCE_S + 1, BODY_S - 10):
+            connection.sweep(now + seconds)
+        assert not connection.transport.is_closing()
+        gate.set()
+        answers = answers_of(reader)
+        assert (await anext(answers)).status == 200
+        connection.data_received(b"12345" if b"5" in behind else b"0\r\n\r\n")
+        assert [each.status async for each in answers] == [403]
 
 
 @pytest.mark.parametrize("lane", ["fast", "slow"])

@@ -319,6 +319,8 @@ def test_one_cut_anywhere_that_matters(opened: Opened, name: str) -> None:
         raw = message.make(its, body)
         for cut in around(raw, len(body)):
             check(opened, front, lane, message, (raw, body), (cut,))
+        in_the_next = (len(raw) + 5, len(raw) + 40, len(raw) + 50)
+        check(opened, front, lane, message, (raw, body), in_the_next)
 
 
 def around(raw: bytes, length: int) -> tuple[int, ...]:
@@ -367,7 +369,8 @@ def test_a_refusal_waits_for_its_turn(opened: Opened, name: str) -> None:
         for before in (1, 3):
             goods = its.good(SMALL) * before
             raw = goods + message.make(its, SMALL) + its.good(HIDDEN)
-            for cuts in ((), (len(goods) + 20, len(raw) - len(its.good(HIDDEN)))):
+            end = len(raw) - len(its.good(HIDDEN))
+            for cuts in ((), (len(goods) + 20, end), (end - len(SMALL) - 2,)):
                 answers, seen = opened.told(front, lane, cut_at(raw, cuts), direct=True)
                 told = [each.status for each in answers]
                 assert told == [its.well] * before + [*message.statuses], (front, lane, cuts)
