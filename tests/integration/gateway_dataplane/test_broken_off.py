@@ -7,15 +7,20 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
 
 from klambda_core import limits
 from klambda_gateway.api import intake
+from klambda_gateway.bulk import Body, whole
+from klambda_gateway.invoke.model import InvokeRequest
+from klambda_gateway.invoke.story import Story
 from klambda_gateway.wire import room
 from klambda_gateway.wire.patience import BODY_S, HEAD_MAX, PARTING_S, SILENCE_S
+from klambda_gateway.wire.plain import Answered, Asked, Headers, Plain, Respond
+from klambda_gateway.wire.server import HttpServer
 from tests.integration.gateway_dataplane import lanes
 from tests.integration.gateway_dataplane.raw import (
     WITHIN,
@@ -134,6 +139,52 @@ def test_behind_a_refusal_that_closes_nothing_is_run(opened: Opened, size: int) 
                 assert [each.status for each in answers] == [200] * before + [404]
                 assert answers[-1].closes
                 assert seen == [FOLLOWER] * before
+
+
+class AtOnce:
+    """A lane that answers before it returns."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+
+    def look(self, method: bytes, url: bytes, headers: Headers) -> Plain:
+        fields = dict(headers)
+        return Plain(
+            method=method, path=url, query=b"", headers=headers, fields=fields,
+            length=int(fields[b"content-length"]), hashed=False,
+            asked=Asked(path=url, query=b"", name="area", qualifier=None),
+        )  # fmt: skip
+
+    def begin(
+        self, plain: Plain, body: Body, digest: str, peer: str, respond: Respond
+    ) -> Story | None:
+        del plain, digest, peer
+        self.seen.append(whole(body))
+        respond(Answered(status=200, headers=b"content-length: 0\r\n", body=b"", request_id=""))
+        return Story(cast("InvokeRequest", None), lambda _: None, lambda _: None)
+
+
+@pytest.mark.parametrize("size", [2, 200_000])
+async def test_behind_an_answer_at_once_that_closes_nothing_is_run(size: int) -> None:
+    async def nothing(*_: Any) -> None:
+        raise AssertionError
+
+    lane = AtOnce()
+    server = HttpServer(nothing, port=0, grace_seconds=1, lane=lane)
+    its = Front(
+        servers={"fast": server}, line=b"POST / HTTP/1.1", host=b"a", fields=b"",
+        seen=lambda: lane.seen,
+    )  # fmt: skip
+    body = b"x" * size
+    raw = its.good(body) + its.good(body, b"Connection: close") + its.good(HIDDEN) * 2
+    async with lanes.serving(server):
+        middle = raw.index(body) + size + len(its.head()) + size // 2
+        for at in (len(raw), len(raw) - 5, size // 2, middle):
+            segments = [raw[:at], raw[at:]]
+            lane.seen.clear()
+            answers = await its.told("fast", segments, direct=True)
+            assert [(each.status, each.closes) for each in answers] == [(200, False), (200, True)]
+            assert lane.seen == [body, body]
 
 
 @pytest.mark.parametrize("size", [2, 200_000])
