@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import uvloop
@@ -161,7 +161,11 @@ class AtOnce:
         del plain, digest, peer
         self.seen.append(whole(body))
         respond(Answered(status=200, headers=b"content-length: 0\r\n", body=b"", request_id=""))
-        return Story(cast("InvokeRequest", None), lambda _: None, lambda _: None)
+        request = InvokeRequest(
+            namespace="default", function_name="area", qualifier=None, invoked_arn="arn",
+            payload=body, request_id="1", log_tail=False, client_context=None, trace_id="",
+        )  # fmt: skip
+        return Story(request, lambda _: None, lambda _: None)
 
 
 @pytest.mark.parametrize("size", [2, 200_000])
