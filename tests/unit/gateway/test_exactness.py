@@ -43,7 +43,6 @@ def storm(seed: int, requests: int) -> Plan:
         updates_every=5,
         cuts_every=1.5,
         crashes_every=8,
-        vanishes_every=40,
         deletions_every=8,
         kills_every=25,
         restarts_every=40,
