@@ -17,7 +17,7 @@ from klambda_gateway.instances.pods import DeploymentKey, PodFacts
 from klambda_gateway.instances.record import Record
 from klambda_gateway.instances.registry import Registry
 from klambda_gateway.scale.decide import Spec
-from klambda_gateway.scale.room import Guest, Homeless, give_way
+from klambda_gateway.scale.room import IN_USE_S, Guest, Homeless, give_way
 from klambda_gateway.scale.scaler import Drains
 from klambda_obs import logs
 
@@ -58,6 +58,7 @@ class Crowding:
                 message=pod.message or "",
                 cpu=pod.cpu,
                 memory=pod.memory,
+                surplus=self._spares(pod.key, now),
             )
             for pod, since in self._homeless()
             if not self._spec(pod.key).superseded
@@ -80,6 +81,16 @@ class Crowding:
             _log.info("instance-gives-way", uid=uid, deployment=record.key.name)
             self._server.drain(record, now)
         return bool(chosen)
+
+    def _spares(self, key: DeploymentKey, now: float) -> bool:
+        """Tell whether a Deployment has an instance that it could do without."""
+        pool, spec = self._registry.pools.get(key), self._spec(key)
+        if pool is None or pool.waiters or pool.serving() <= max(spec.minimum, spec.provisioned):
+            return False
+        return any(
+            each.idle_since is not None and now - each.idle_since >= IN_USE_S
+            for each in [*pool.idle.values(), *pool.idle_ahead.values()]
+        )
 
     def _guests(self) -> Iterable[Guest]:
         for pool in self._registry:

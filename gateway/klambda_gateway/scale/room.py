@@ -6,7 +6,9 @@
 Place: the leader's tick asks (``crowding`` gathers); those chosen are drained like any idle one.
 Invariants: pure; nobody gives way for a pod that room would not help (larger than any node, or kept
 away by something else than room), nor for longer than requests wait; never a provisioned instance,
-never one of a function with requests waiting, never one that was in use a moment ago.
+never one of a function with requests waiting, never one that was in use a moment ago. Nobody gives
+way for surplus pods alone; when others need room, it is counted for the surplus ones, too, which
+the scheduler may take first, and their function gives way like any other.
 Not here: whether the freed room is on one node: that is the scheduler's, who looks again.
 """
 
@@ -41,6 +43,8 @@ class Homeless:
     message: str
     cpu: int
     memory: int
+    surplus: bool = False
+    """Its function has idle instances to spare: more waited when it was asked for than do now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +79,10 @@ def give_way(
     for pod in homeless:
         if now - pod.since < patience:
             wants = lacks(pod.message)
-            hosts.update({pod.function} if wants else ())
+            hosts.update({pod.function} if wants and not pod.surplus else ())
             need.update({what: of for what, of in _size(pod).items() if what in wants})
+    if not hosts:
+        return ()
     for each in leaving:
         need.subtract({what: of for what, of in _size(each).items() if what in need})
     chosen = []

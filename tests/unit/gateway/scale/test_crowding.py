@@ -23,11 +23,11 @@ class Cluster:
             self.registry.see_pod(self._pod(uid, OLD))
             self.registry.link(uid, OLD, boot="b", state="idle")
             self.time += 10.0
-        homeless = self._pod("homeless", NEW)
+        self.homeless = [self._pod("homeless", NEW)]
         self.crowding = Crowding(
             self.registry,
             self,
-            homeless=lambda: [(homeless, self.time)],
+            homeless=lambda: [(each, self.time) for each in self.homeless],
             known=lambda _: None,
             spec=lambda _: Spec(idle_seconds=60),
             patience=5.0,
@@ -95,3 +95,17 @@ def test_what_gave_way_counts_until_the_scheduler_has_looked_again() -> None:
     cluster.time += SETTLE_S
     cluster.tick()
     assert cluster.asked == ["a", "b"], "somebody else took it"
+
+
+def test_a_function_with_idle_instances_and_surplus_pods_gives_way_to_another() -> None:
+    cluster = Cluster("a", "b", "c")
+    cluster.homeless = [cluster._pod("surplus", OLD), *cluster.homeless]
+    cluster.tick()
+    assert cluster.asked == ["a", "b"], "the scheduler may serve the surplus pod first"
+
+
+def test_surplus_pods_alone_drive_nobody_away() -> None:
+    cluster = Cluster("a", "b")
+    cluster.homeless = [cluster._pod("surplus", OLD)]
+    cluster.tick()
+    assert cluster.asked == []

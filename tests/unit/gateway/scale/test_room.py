@@ -114,3 +114,15 @@ def test_asking_again_asks_nobody_new() -> None:
     rest = [each for each in guests if each.uid not in first]
     gone = [each for each in guests if each.uid in first]
     assert give_way([NEW], rest, gone, now=NOW + 1, patience=PATIENCE) == ()
+
+
+def test_nobody_gives_way_for_surplus_pods_alone() -> None:
+    assert give_way([new(surplus=True)], [guest("a")], [], now=NOW, patience=PATIENCE) == ()
+
+
+def test_a_function_with_surplus_pods_gives_way_and_room_is_made_for_them_too() -> None:
+    """The scheduler may give the first place to a surplus pod, which has waited for longer."""
+    guests = [guest(str(n), age=60 - n, function=("ns", "full"), cpu=300) for n in range(4)]
+    surplus = new(function=("ns", "full"), surplus=True)
+    asked = give_way([surplus, NEW], guests, [], now=NOW, patience=PATIENCE)
+    assert asked == ("0", "1")
