@@ -177,8 +177,10 @@ class Gatherer:
         """The record, when memory can be trusted; otherwise what the API server says now.
 
         It cannot be trusted when it has none, or when a child names another uid: the child may be
-        the younger one. Children are collected before this is called, so that an owner whose uid
-        is not the answer's has certainly gone.
+        the younger one. Nor when what it serves with has vanished: with an owner that is deleted
+        its Deployments go, and one made anew for it would be one more to be collected. Children
+        are collected before this is called, so that an owner whose uid is not the answer's has
+        certainly gone.
         """
         record = self._observed.get(kind, key.namespace, key.name)
         named = {
@@ -187,7 +189,7 @@ class Gatherer:
             if child.owner is not None
             and (child.owner.kind, child.owner.name) == (kind.kind, key.name)
         }
-        if record is not None and named <= {record.uid}:
+        if record is not None and named <= {record.uid} and not _bereft(record, children):
             return record
         try:
             body = await self._api.get(kind, key.namespace, key.name)
@@ -273,6 +275,13 @@ class Gatherer:
             urls=settings.urls,
             images=settings.images,
         )
+
+
+def _bereft(record: Record, children: Sequence[Deployment | Child]) -> bool:
+    """Whether it says that it serves while no Deployment of it is left."""
+    if record.kind == ALIAS or any(isinstance(child, Deployment) for child in children):
+        return False
+    return "active" in (record.body().get("status") or {})
 
 
 def _number(record: Record) -> int:

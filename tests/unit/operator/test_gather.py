@@ -77,6 +77,17 @@ class TestGather:
         assert found.function.metadata.uid == successor["metadata"]["uid"]
         assert not any(isinstance(a, Delete) for a in plan(found, NOW).actions)
 
+    @pytest.mark.parametrize("gone", [True, False])
+    async def test_who_lost_what_it_serves_with_is_read_again(self, rig: Rig, gone: bool) -> None:
+        """Its Deployment's end may be told before its own; only one that lives gets another."""
+        active = {"deployment": "area-latest-1"}
+        stored = rig.api.put(FUNCTION, new_function() | {"status": {"active": active}})
+        rig.observed.put(FUNCTION, stored)
+        if gone:
+            rig.api.remove(FUNCTION, "area")
+        assert ((await rig.function()).function is None) is gone
+        assert (rig.observed.get(FUNCTION, "default", "area") is None) is gone
+
     async def test_what_cannot_be_read_is_broken(self, rig: Rig) -> None:
         rig.api.put(FUNCTION, new_function(timeout=9999))
         found = (await rig.function()).function
