@@ -35,6 +35,10 @@ _WAITING_HOPELESS: Final = frozenset({
     "CrashLoopBackOff",
 })  # fmt: skip
 """Reasons of a waiting container that will not pass while a caller waits (kubelet's names)."""
+_NOT_SEEN_YET: Final = "failed to sync "
+"""How kubelet begins its message when it has not been told of a Secret or ConfigMap within a second
+("failed to sync secret cache: timed out waiting for the condition"): it may well exist, and kubelet
+looks again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,7 +108,13 @@ class Backoff:
 
 def hopeless(pod: PodFacts) -> bool:
     """Tell whether a pod cannot start as things are: it may be given up when nobody waits."""
-    return pod.unschedulable or pod.waiting in _WAITING_HOPELESS
+    return pod.unschedulable or _stuck(pod)
+
+
+def _stuck(pod: PodFacts) -> bool:
+    """Tell whether its container waits for what does not come by itself."""
+    seen = not (pod.message or "").startswith(_NOT_SEEN_YET)
+    return seen and pod.waiting in _WAITING_HOPELESS
 
 
 def judge(
@@ -131,7 +141,7 @@ def judge(
 
 
 def _failure_of(pod: PodFacts, hopeful_until: float, now: float) -> Failure | None:
-    if pod.waiting in _WAITING_HOPELESS:
+    if _stuck(pod):
         return Failure(reason=str(pod.waiting), message=pod.message or "the container cannot run")
     if pod.ended or pod.restarts:
         text = f"the instance ended before it was ready ({pod.terminated or 'unknown'})"

@@ -21,6 +21,8 @@ from klambda_gateway.scale.starts import (
 )
 
 POD = PodFacts(namespace="default", name="p", uid="u", deployment="d")
+CONFIG = {"waiting": "CreateContainerConfigError"}
+LATE = "timed out waiting for the condition"
 
 
 def test_each_waiting_request_gets_one_start() -> None:
@@ -79,6 +81,9 @@ def test_no_more_on_their_way_than_ever_waited_at_once(steps: list[tuple[str, in
         ({}, 0.0, None),
         ({"waiting": "ContainerCreating"}, 0.0, None),
         ({"waiting": "ImagePullBackOff"}, 0.0, "ImagePullBackOff"),
+        (CONFIG | {"message": 'secret "s" not found'}, 0.0, "CreateContainerConfigError"),
+        (CONFIG | {"message": f"failed to sync secret cache: {LATE}"}, 0.0, None),
+        (CONFIG | {"message": f"failed to sync configmap cache: {LATE}"}, 0.0, None),
         ({"waiting": "CrashLoopBackOff", "restarts": 3}, 0.0, "CrashLoopBackOff"),
         ({"restarts": 1, "terminated": "Error"}, 0.0, "CrashLoop"),
         ({"unschedulable": True}, 100.0 - SCHEDULING_PATIENCE_S + 0.1, None),
