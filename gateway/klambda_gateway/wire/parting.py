@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from klambda_core import errors, limits
+from klambda_core import limits
 from klambda_core.errors import LambdaError
 
 PARTING_MAX: Final = 4 * limits.MIB
@@ -40,11 +40,7 @@ class Parting(HttpToolsProtocol):
 
     def body_is_open(self) -> bool:
         """Tell whether the request that is read last has its head and not its end."""
-        return False
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
-        self._refuse(errors.serialization(msg))
+        raise NotImplementedError
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who is answered; uvicorn tells only who came last."""

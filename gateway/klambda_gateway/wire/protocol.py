@@ -253,16 +253,11 @@ class TwoLanes(Patient):
         running, self._running = self._running, None
         if running is not None and running.story is not None:
             running.story.cancel()
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
-            self.timeout_keep_alive_task = None
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
         self._incoming.end()
 
     # --- keep-alive: one timer per connection, not one per request --------------------------------
-
-    def _unset_keepalive_if_required(self) -> None:
-        self._idle_since = None
 
     def on_response_complete(self) -> None:
         """Go on with what is pipelined, or wait for the next request."""

@@ -24,11 +24,13 @@ from typing import Any
 import boto3
 import botocore.config
 import pytest
+import uvloop
 
 from klambda_core.kinds import SECRET
 from klambda_kube.api import Api
 from klambda_kube.config import from_kubeconfig
 from tests.integration.gateway_dataplane.kubelet import Kubelet
+from tests.integration.gateway_dataplane.raw import Opened
 from tests.support.apiserver import ApiServer, free_ports, running_apiserver
 from tests.support.compiled import tree_if_compiled
 from tests.support.instance_peer import build, go
@@ -304,3 +306,12 @@ def kubelet(plane: ControlPlane, binary: Path) -> Iterator[None]:
     finally:
         stop.set()
         thread.join(60)
+
+
+@pytest.fixture(scope="module")
+def opened() -> Iterator[Opened]:
+    """Functions behind both lanes, in this process, for conversations byte by byte (``raw``)."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        one = Opened(runner)
+        yield one
+        one.close()

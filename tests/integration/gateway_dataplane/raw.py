@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar, cast
@@ -30,6 +31,13 @@ from tests.unit.gateway.urls.rig import NONE, World, host_of
 from tests.unit.gateway_api import fakes
 
 WITHIN: Final = 60.0
+WAYS: Final = tuple(itertools.product(("invoke", "url", "event"), ("fast", "slow")))
+"""By which front and lane a conversation is held."""
+HIDDEN: Final = b'"hidden"'
+"""The body of a request that nobody sent."""
+FOLLOWER, PROBE = b'"follower"', b'"probe"'
+CHUNKED: Final = b"Transfer-Encoding: chunked"
+LAST_CHUNK: Final = b"0\r\n\r\n"
 T = TypeVar("T")
 
 
@@ -151,6 +159,11 @@ async def answers_of(reader: asyncio.StreamReader) -> AsyncIterator[Answer]:
         if b"transfer-encoding: chunked" in fields:
             body = await _chunks(reader)
         yield Answer(status, body, closes)
+
+
+def chunks(pieces: Iterable[bytes], *, size: bytes = b"%x") -> bytes:
+    """Return pieces of a body as chunks; the last one is not among them."""
+    return b"".join([size % len(piece) + b"\r\n%b\r\n" % piece for piece in pieces])
 
 
 async def _chunks(reader: asyncio.StreamReader) -> bytes:

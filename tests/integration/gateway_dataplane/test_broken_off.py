@@ -6,11 +6,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import uvloop
 
 from klambda_core import limits
 from klambda_gateway.api import intake
@@ -23,30 +22,24 @@ from klambda_gateway.wire.plain import Answered, Asked, Headers, Plain, Respond
 from klambda_gateway.wire.server import HttpServer
 from tests.integration.gateway_dataplane import lanes
 from tests.integration.gateway_dataplane.raw import (
+    CHUNKED,
+    FOLLOWER,
+    HIDDEN,
+    LAST_CHUNK,
+    PROBE,
+    WAYS,
     WITHIN,
     Answer,
     Front,
     Opened,
     answers_of,
     appeared,
+    chunks,
     visited,
 )
 from tests.integration.gateway_dataplane.rig import until
 from tests.integration.gateway_dataplane.simulator import gated
 from tests.integration.gateway_dataplane.test_connections import connected
-
-WAYS = tuple(itertools.product(("invoke", "url", "event"), ("fast", "slow")))
-HIDDEN, FOLLOWER, PROBE = b'"hidden"', b'"follower"', b'"probe"'
-CHUNKED = b"Transfer-Encoding: chunked"
-
-
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Opened]:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        one = Opened(runner)
-        yield one
-        one.close()
-
 
 # --- answers in the middle of a body --------------------------------------------------------------
 
@@ -71,8 +64,7 @@ def uploads(its: Front, *lines: bytes) -> dict[str, tuple[bytes, bytes]]:
     plain = its.head(*lines, b"Content-Length: %d" % len(body)) + body
     size = len(its.good(HIDDEN))
     pieces = (body[at : at + size] for at in range(0, len(body), size))
-    chunks = b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])
-    chunked = its.head(*lines, CHUNKED) + chunks + b"0\r\n\r\n"
+    chunked = its.head(*lines, CHUNKED) + chunks(pieces) + LAST_CHUNK
     return {"plain": (plain[:200_000], plain[200_000:]),
             "chunked": (chunked[:200_000], chunked[200_000:])}  # fmt: skip
 

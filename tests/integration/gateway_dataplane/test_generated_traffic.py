@@ -6,17 +6,21 @@ and runs the same, and never more than was answered.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import pytest
-import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.gateway_dataplane.raw import Answer, Front, Opened
+from tests.integration.gateway_dataplane.raw import (
+    CHUNKED,
+    LAST_CHUNK,
+    Answer,
+    Front,
+    Opened,
+    chunks,
+)
 
 ENDING = b'"end"'
 LARGE_MAX = 3_000_000
@@ -29,14 +33,6 @@ framings = some(("plain", "plain", "plain", "chunked", "upgrade", "expecting", "
 messages = st.tuples(framings, sizes, some((1, 100, 5_000, 200_000)))
 fronts = some(("invoke", "invoke", "url", "event"))
 places = st.lists(st.floats(0, 1), max_size=12)
-
-
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Opened]:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        one = Opened(runner)
-        yield one
-        one.close()
 
 
 def body_of(number: int, size: int) -> bytes:
@@ -55,8 +51,7 @@ def message(its: Front, framing: str, body: bytes, chunk: int) -> bytes:
         return its.good(body, *lines)
     chunk = max(chunk, len(body) // 50)
     pieces = [body[at : at + chunk] for at in range(0, len(body), chunk)]
-    chunks = b"".join([b"%X\r\n%b\r\n" % (len(piece), piece) for piece in pieces])
-    return its.head(*lines, b"Transfer-Encoding: chunked") + chunks + b"0\r\n\r\n"
+    return its.head(*lines, CHUNKED) + chunks(pieces, size=b"%X") + LAST_CHUNK
 
 
 def cut(raw: bytes, edges: Sequence[int], wanted: Sequence[float]) -> list[bytes]:

@@ -8,17 +8,23 @@ follower, each as itself; or neither, and nothing is read after the refusal.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import pytest
-import uvloop
 
 from klambda_gateway.bulk import JOINED
-from tests.integration.gateway_dataplane.raw import Front, Opened
+from tests.integration.gateway_dataplane.raw import (
+    CHUNKED,
+    FOLLOWER,
+    HIDDEN,
+    PROBE,
+    WAYS,
+    Front,
+    Opened,
+)
 
 SMALL: Final = b'"small"'
 LARGE: Final = {
@@ -27,19 +33,6 @@ LARGE: Final = {
     "event": b'"' + b"x" * 200_000 + b'"',
 }
 """Most of it goes past the parser; what the fast lane of URLs takes is smaller."""
-FOLLOWER, PROBE, HIDDEN = b'"follower"', b'"probe"', b'"hidden"'
-CHUNKED: Final = b"Transfer-Encoding: chunked"
-
-
-@pytest.fixture(scope="module")
-def opened() -> Iterator[Opened]:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        one = Opened(runner)
-        yield one
-        one.close()
-
-
-WAYS: Final = tuple(itertools.product(("invoke", "url", "event"), ("fast", "slow")))
 
 
 @dataclass(frozen=True, slots=True)
